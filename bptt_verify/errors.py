@@ -1,0 +1,52 @@
+"""Every error the library raises, under one root.
+
+A message follows one pattern: ``what: name=value …; expected …. What to do.``
+"""
+
+from __future__ import annotations
+
+
+class BpttVerifyError(Exception):
+    """Root of all errors raised on purpose by this library."""
+
+
+class RecurrenceError(BpttVerifyError):
+    """The function given to ``recurrence`` is not a well-formed recurrence."""
+
+
+class SizeError(RecurrenceError):
+    """Two values whose sizes do not fit meet in an operation."""
+
+
+class NameRefusedError(RecurrenceError):
+    """A name cannot be used: a keyword, reserved, bound twice, or not an identifier."""
+
+
+class ArrayError(BpttVerifyError):
+    """An array handed in at call time is missing, unknown, or has the wrong shape or dtype."""
+
+
+class UnsupportedError(BpttVerifyError):
+    """A request is well-formed but outside what is implemented; the message lists what is."""
+
+
+class UsageError(BpttVerifyError):
+    """A wrong argument to a public function or a command of the command line."""
+
+
+class CertificateError(BpttVerifyError):
+    """A certificate cannot be read or does not have the expected form."""
+
+
+class CheckFailedError(BpttVerifyError, AssertionError):
+    """Raised by the ``assert_…`` twins of the checks; carries the report.
+
+    Attributes
+    ----------
+    report : Report
+        What was found.
+    """
+
+    def __init__(self, report: object) -> None:
+        super().__init__(str(report))
+        self.report = report

@@ -1,0 +1,122 @@
+"""Roles of a recurrence's arguments, given as their default values, and what one step returns."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from bptt_verify.errors import NameRefusedError, RecurrenceError, SizeError
+from bptt_verify.language.tracing import note_step
+
+Sizes = tuple[str, ...]
+
+# Arguments of the library's own functions, and names that generated code uses.
+RESERVED = frozenset(
+    "weights rng xi keep mask radius workspace arrays cotangents tangents loss output outputs states grads "
+    "reduction inputs self np scipy T B t".split()
+)
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """The role and sizes of one argument."""
+
+    role: str
+    sizes: Sizes
+    onehot: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a recurrence returns: every new state by name, the output, and the loss of this step.
+
+    Parameters
+    ----------
+    loss : scalar value
+    output : value, optional
+    **states : value
+        The new value of every declared State.
+    """
+
+    loss: Any
+    output: Any
+    states: dict[str, Any]
+
+    def __init__(self, *, loss: Any, output: Any = None, **states: Any) -> None:
+        object.__setattr__(self, "loss", loss)
+        object.__setattr__(self, "output", output)
+        object.__setattr__(self, "states", states)
+        note_step()
+
+
+def _declare(role: str, sizes: str, most: int, onehot: bool = False) -> Any:
+    if not isinstance(sizes, str):
+        raise SizeError(f"{role}: sizes={sizes!r}; expected words in one string, like 'n' or 'n d'.")
+    words = tuple(sizes.split())
+    for word in words:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", word) or keyword.iskeyword(word):
+            raise SizeError(
+                f"{role}({sizes!r}): size={word!r}; expected a plain word like 'n' (a scalar has the empty size '')."
+            )
+        if word in ("T", "B"):
+            raise SizeError(
+                f"{role}({sizes!r}): size={word!r} is the number of steps or the batch, which are always there. "
+                "Leave it out, or choose another word."
+            )
+    if len(words) > most:
+        raise SizeError(f"{role}({sizes!r}): {len(words)} sizes; expected at most {most}.")
+    if onehot and len(words) != 1:
+        raise SizeError(f"{role}({sizes!r}, onehot=True): expected exactly one size, the number of classes.")
+    return Declaration(role, words, onehot)
+
+
+def Input(sizes: str, *, onehot: bool = False) -> Any:
+    """An input x_t, array ``(T, B, *sizes)``; with ``onehot`` an integer class array ``(T, B)``."""
+    return _declare("input", sizes, 2, onehot)
+
+
+def Target(sizes: str, *, onehot: bool = False) -> Any:
+    """A target y_t, array ``(T, B, *sizes)``; with ``onehot`` an integer class array ``(T, B)``."""
+    return _declare("target", sizes, 2, onehot)
+
+
+def State(sizes: str) -> Any:
+    """A state: in the body the previous value, until it is bound to the new one. Starts at ``<name>0``."""
+    return _declare("state", sizes, 2)
+
+
+def Param(sizes: str) -> Any:
+    """A parameter, the same at every step: an array of shape ``sizes`` (``""`` is a scalar)."""
+    return _declare("param", sizes, 2)
+
+
+def check_name(name: str, where: str) -> None:
+    """Refuse a declared name that cannot appear in generated code as it is."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or keyword.iskeyword(name):
+        raise NameRefusedError(
+            f"{where}: name={name!r}; expected an ASCII identifier that starts with a letter. Rename it."
+        )
+    if name in RESERVED:
+        raise NameRefusedError(
+            f"{where}: name={name!r} is reserved for an argument of the library or for generated code. Rename it."
+        )
+
+
+def check_declarations(declarations: dict[str, Declaration], where: str) -> None:
+    """Refuse names and combinations of roles that cannot work."""
+    for name in declarations:
+        check_name(name, where)
+    roles = {d.role for d in declarations.values()}
+    for name, d in declarations.items():
+        if d.role == "state" and f"{name}0" in declarations:
+            raise NameRefusedError(
+                f"{where}: name={name + '0'!r} is the initial value of the state {name!r}. Rename one of the two."
+            )
+    if not roles & {"input", "target"}:
+        raise RecurrenceError(
+            f"{where}: no Input and no Target is declared; expected at least one, since T and B come from them."
+        )
+    if "state" not in roles:
+        raise RecurrenceError(f"{where}: no State is declared; expected at least one. Without it nothing recurs.")
