@@ -51,7 +51,7 @@ def evaluate(
     ----------
     program : Program
     arrays : mapping of str to array
-        One per declared array (identities may be left out), time-major.
+        One per declared array (zeros and identities may be left out), time-major.
     functions : mapping of SymPy class to callable
         The meaning of the elementwise functions.
     number : callable
@@ -77,6 +77,8 @@ class _Evaluation:
         a = self.program.array[name]
         if a.role == "identity" and name not in arrays:
             return np.eye(self.size(a.labels[0]), dtype=int)
+        if a.role == "zero" and name not in arrays:
+            return np.zeros([self.size(x) for x in a.labels], dtype=int)
         if a.index:
             return np.eye(self.size(a.labels[-1]), dtype=int)[np.asarray(arrays[name])]
         return np.asarray(arrays[name])

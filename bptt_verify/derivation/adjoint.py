@@ -1,0 +1,304 @@
+"""Reverse differentiation: from the equations of a step to the recursion of their cotangents (T2).
+
+Each value v gets a cotangent ``v_bar = (∂L/∂v)ᵀ``. A contraction passes it on with its operands
+swapped; a pointwise equation passes it on times its slope. What reads the previous step sends its
+share there, which gives the recursion λ_t = c_t + J_{t+1}ᵀ λ_{t+1}; after the last backward step the
+carried share is the gradient of the initial state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import sympy as sp
+
+from bptt_verify.derivation.equations import (
+    Names,
+    Operands,
+    inline,
+    pointwise,
+    prune,
+    relabel,
+    relabel_expression,
+)
+from bptt_verify.program import (
+    BATCH,
+    TIME,
+    Array,
+    Carry,
+    Contract,
+    Equation,
+    Pack,
+    Peak,
+    Pointwise,
+    Program,
+    Ref,
+    Select,
+    symbol,
+)
+from bptt_verify.program.functions import derivative
+
+DIFFERENTIABLE = ("param", "input", "initial")
+
+
+def adjoint(program: Program) -> Program:
+    """Loss and gradient of every parameter, real input and initial state.
+
+    Parameters
+    ----------
+    program : Program
+        A forward program with the result ``"loss"``.
+
+    Returns
+    -------
+    Program
+        Forward and reverse equations. Results: ``"loss"``, and one gradient under the name of each
+        differentiable array.
+    """
+    total = program.equation[dict(program.results)["loss"]]
+    weights, loss = total.operands
+    return _Reverse(program, keep=("loss",), final="zero").run({loss.name: _Share.of(weights)})
+
+
+def cotangent_adjoint(program: Program) -> Program:
+    """Gradients from given cotangents of the output and of the final states.
+
+    The given arrays are named ``output_cotangent`` and ``<state>_cotangent`` and have the role
+    ``"cotangent"``.
+    """
+    results = dict(program.results)
+    seeds = {}
+    reverse = _Reverse(program, keep=(), final="cotangent")
+    if "output" in results:
+        labels = program.labels(results["output"])
+        name = reverse.names.unique("output_cotangent")
+        reverse.arrays.append(Array(name, "cotangent", labels))
+        seeds[results["output"]] = _Share.of(Ref(name, labels))
+    return reverse.run(seeds)
+
+
+@dataclass(frozen=True)
+class _Share:
+    """One equation's share of a cotangent: pointwise, or (``expr is None``) a contraction."""
+
+    labels: tuple[str, ...]
+    operands: Operands
+    expr: sp.Expr | None
+    source: str = ""
+
+    @staticmethod
+    def of(ref: Ref, source: str = "") -> _Share:
+        return _Share(ref.labels, {symbol(ref): ref}, symbol(ref), source)
+
+
+class _Reverse:
+    def __init__(self, program: Program, keep: tuple[str, ...], final: str) -> None:
+        self.program, self.keep, self.final = program, keep, final
+        self.names = Names(program)
+        self.arrays = list(program.arrays)
+        self.equations: list[Equation] = list(program.equations)
+        self.carries: list[Carry] = list(program.carries)
+        self.shares: dict[str, list[_Share]] = {}
+        self.back: dict[str, list[_Share]] = {}  # shares for the previous step's value
+        self.slices: dict[str, list[tuple[int, int, Ref]]] = {}
+        self.back_name: dict[str, str] = {}
+        self.active = self._active()
+
+    def _active(self) -> set[str]:
+        """Values that depend on something differentiable."""
+        active = {a.name for a in self.program.arrays if a.role in DIFFERENTIABLE and not a.index}
+        active |= {c.value for c in self.program.carries}
+        for e in self.program.equations:
+            if not isinstance(e, Peak) and any(r.name in active for r in e.operands):
+                active.add(e.name)
+        return active
+
+    def run(self, seeds: dict[str, _Share]) -> Program:
+        for name, share in seeds.items():
+            self.shares.setdefault(name, []).append(share)
+        for c in self.program.carries:
+            self._expect_carry(c)
+        for e in reversed(self.program.equations):
+            if e.name in self.active and (self.shares.get(e.name) or e.name in self.slices):
+                self._push(e, self._cotangent(e))
+        for c in self.program.carries:
+            self._close_carry(c)
+        results = [(k, dict(self.program.results)[k]) for k in self.keep]
+        results += [(a.name, self._gradient(a)) for a in self.program.arrays if self._wanted(a)]
+        whole = replace(
+            self.program,
+            name=f"{self.program.name}_adjoint",
+            arrays=tuple(self.arrays),
+            equations=tuple(self.equations),
+            carries=tuple(self.carries),
+            results=tuple(results),
+        )
+        return prune(inline(prune(whole), {e.name for e in self.program.equations}))
+
+    def _wanted(self, a: Array) -> bool:
+        return a.role in DIFFERENTIABLE and not a.index
+
+    def _expect_carry(self, c: Carry) -> None:
+        """The share that the next step will send back to this value."""
+        labels = self.program.labels(c.value)
+        name = self.names.unique(f"{c.value}_prev_bar")
+        self.back_name[c.value] = name
+        state = c.boundary.removesuffix("0")
+        boundary = self.names.unique(f"{state}_cotangent" if self.final == "cotangent" else f"{state}_beyond")
+        self.arrays.append(Array(boundary, self.final, labels[1:]))  # type: ignore[arg-type]
+        self.carries.append(Carry(name, boundary, 1, self.names.unique(f"{c.boundary}_bar")))
+        self.shares.setdefault(c.value, []).append(_Share.of(Ref(name, labels, 1)))
+
+    def _close_carry(self, c: Carry) -> None:
+        labels = self.program.labels(c.value)
+        self._combine(self.back_name[c.value], labels, self.back.get(c.value, []))
+
+    def _gradient(self, a: Array) -> str:
+        if a.role == "initial":
+            value = next(c.value for c in self.program.carries if c.boundary == a.name)
+            return next(c.end for c in self.carries if c.value == self.back_name[value])
+        name = self.names.unique(f"{a.name}_bar")
+        self._combine(name, a.labels, self.shares.get(a.name, []))
+        return name
+
+    def _cotangent(self, e: Equation) -> Ref:
+        shares = list(self.shares.get(e.name, []))
+        if e.name in self.slices:
+            shares.append(self._packed(e))
+        name = self.names.unique(f"{e.name}_bar")
+        return self._combine(name, e.labels, shares, alias=True)
+
+    def _combine(self, name: str, labels: tuple[str, ...], shares: list[_Share], alias: bool = False) -> Ref:
+        """One equation for the sum of all shares; none where the sum is another array as it stands."""
+        if len(shares) == 1 and shares[0].expr is None:
+            share = self._relabelled(shares[0], labels)
+            self.equations.append(Contract(name, labels, tuple(share.operands.values())))
+            return Ref(name, labels)
+        terms: list[sp.Expr] = []
+        operands: Operands = {}
+        for share in (self._relabelled(s, labels) for s in shares):
+            if share.expr is None:
+                part = Ref(self.names.unique(f"{name}_{share.source}"), labels)
+                self.equations.append(Contract(part.name, labels, tuple(share.operands.values())))
+                share = _Share.of(part)
+            assert share.expr is not None
+            terms.append(share.expr)
+            operands.update(share.operands)
+        total = sp.Add(*terms)
+        if alias and total.is_Symbol and operands[total].labels == labels and not operands[total].shift:
+            return operands[total]
+        self.equations.append(pointwise(name, labels, total, operands))
+        return Ref(name, labels)
+
+    def _relabelled(self, share: _Share, labels: tuple[str, ...]) -> _Share:
+        if share.labels == labels:
+            return share
+        change = _complete(dict(zip(share.labels, labels, strict=True)), share, labels)
+        if share.expr is None:
+            new = {f"{k}": relabel(r, change) for k, r in enumerate(share.operands.values())}
+            return replace(share, labels=labels, operands=new)  # type: ignore[arg-type]
+        expr, operands = relabel_expression(share.expr, share.operands, change)
+        return replace(share, labels=labels, operands=operands, expr=expr)
+
+    def _packed(self, e: Equation) -> _Share:
+        """The cotangent of a pack from those of its slots."""
+        slices = sorted(self.slices[e.name], key=lambda s: s[:2])
+        axis = _pack_axis(e)
+        at, members = 0, []
+        for low, high, ref in slices:
+            if low != at:
+                raise ValueError(f"slots {at}:{low} of pack {e.name} have no cotangent, or more than one")
+            members.append(ref)
+            at = high
+        name = self.names.unique(f"{e.name}_bar")
+        self.equations.append(Pack(name, e.labels, tuple(members), axis))
+        return _Share.of(Ref(name, e.labels))
+
+    def _push(self, e: Equation, bar: Ref) -> None:
+        match e:
+            case Pointwise():
+                self._push_pointwise(e, bar)
+            case Contract():
+                self._push_contract(e, bar)
+            case Pack():
+                low = 0
+                for r, slots in zip(e.operands, e.slots, strict=True):
+                    part = Select(self.names.unique(f"{r.name}_bar_part"), r.labels, (bar,), e.axis, low, low + slots)
+                    self.equations.append(part)
+                    self._send(r, _Share.of(Ref(part.name, r.labels)))
+                    low += slots
+            case Select(operands=(source,)):
+                self.slices.setdefault(source.name, []).append((e.low, e.high, bar))
+
+    def _send(self, to: Ref, share: _Share) -> None:
+        (self.back if to.shift else self.shares).setdefault(to.name, []).append(share)
+
+    def _push_pointwise(self, e: Pointwise, bar: Ref) -> None:
+        own = symbol(Ref(e.name, e.labels))
+        known: Operands = {symbol(r): r for r in e.operands} | {own: Ref(e.name, e.labels), symbol(bar): bar}
+        for r in e.operands:
+            if r.name not in self.active:
+                continue
+            slope = derivative(e.expr, symbol(r), own)
+            if slope == 0:
+                continue
+            if set(r.labels) == set(e.labels):
+                expr = symbol(bar) * slope
+                used: Operands = {s: known[s] for s in (symbol(bar), *known) if expr.has(s)}
+                self._send(r, _Share(r.labels, used, expr, e.name))
+            else:
+                self._send(r, self._summed(e, bar, slope, known, r))
+
+    def _summed(self, e: Pointwise, bar: Ref, slope: sp.Expr, known: Operands, r: Ref) -> _Share:
+        """A broadcast operand: its share is summed over the labels it lacks."""
+        if slope == 1:
+            return _Share(r.labels, {symbol(bar): bar}, None, e.name)
+        if slope in known and slope != symbol(bar):
+            return _Share(r.labels, {symbol(bar): bar, slope: known[slope]}, None, e.name)
+        labels = tuple(x for x in e.labels)
+        name = self.names.unique(f"{r.name}_bar_{e.name}_terms")
+        self.equations.append(pointwise(name, labels, symbol(bar) * slope, known))
+        part = Ref(name, labels)
+        return _Share(r.labels, {symbol(part): part}, None, e.name)
+
+    def _push_contract(self, e: Contract, bar: Ref) -> None:
+        for i, r in enumerate(e.operands):
+            if r.name not in self.active:
+                continue
+            others = [bar, *(o for j, o in enumerate(e.operands) if j != i)]
+            missing = set(r.labels) - {x for o in others for x in o.labels}
+            summed = {x for o in others for x in o.labels} - set(r.labels)
+            if not missing:
+                elementwise = any(set(o.labels) == set(r.labels) for o in others) and not summed
+                expr = sp.Mul(*map(symbol, others)) if elementwise else None
+                self._send(r, _Share(r.labels, {symbol(o): o for o in others}, expr, e.name))
+                continue
+            if len(others) == 1:  # a sum: every entry gets the same cotangent
+                self._send(r, _Share(r.labels, {symbol(bar): bar}, symbol(bar), e.name))
+            else:
+                kept = tuple(x for x in r.labels if x not in missing)
+                part = Ref(self.names.unique(f"{r.name}_bar_{e.name}_part"), kept)
+                self.equations.append(Contract(part.name, kept, tuple(others)))
+                self._send(r, _Share(r.labels, {symbol(part): part}, symbol(part), e.name))
+
+
+def _pack_axis(e: Equation) -> int:
+    return next(i for i, x in enumerate(e.labels) if x.rstrip("'").isdigit())
+
+
+def _complete(change: dict[str, str], share: _Share, labels: tuple[str, ...]) -> dict[str, str]:
+    """Also rename summed labels that would collide with the new ones."""
+    used = {*labels, TIME, BATCH}
+    for x in _all_labels(share.operands.values()):
+        if x not in change:
+            new = x
+            while new in used:
+                new += "'"
+            change[x] = new
+            used.add(new)
+    return change
+
+
+def _all_labels(refs: Iterable[Ref]) -> list[str]:
+    return list(dict.fromkeys(x for r in refs for x in r.labels))
