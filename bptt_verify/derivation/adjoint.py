@@ -159,8 +159,7 @@ class _Reverse:
             value = next(c.value for c in self.program.carries if c.boundary == a.name)
             return next(c.end for c in self.carries if c.value == self.back_name[value])
         name = self.names.unique(f"{a.name}_bar")
-        self._combine(name, a.labels, self.shares.get(a.name, []))
-        return name
+        return self._combine(name, a.labels, self.shares.get(a.name, []), alias=True).name
 
     def _cotangent(self, e: Equation) -> Ref:
         shares = list(self.shares.get(e.name, []))
@@ -187,7 +186,8 @@ class _Reverse:
             operands.update(share.operands)
         total = sp.Add(*terms)
         if alias and total.is_Symbol and operands[total].labels == labels and not operands[total].shift:
-            return operands[total]
+            if operands[total].name not in self.program.array:
+                return operands[total]
         self.equations.append(pointwise(name, labels, total, operands))
         return Ref(name, labels)
 
@@ -224,7 +224,7 @@ class _Reverse:
             case Pack():
                 low = 0
                 for r, slots in zip(e.operands, e.slots, strict=True):
-                    part = Select(self.names.unique(f"{r.name}_bar_part"), r.labels, (bar,), e.axis, low, low + slots)
+                    part = Select(self.names.unique(f"{r.name}_bar"), r.labels, (bar,), e.axis, low, low + slots)
                     self.equations.append(part)
                     self._send(r, _Share.of(Ref(part.name, r.labels)))
                     low += slots

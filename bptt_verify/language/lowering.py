@@ -142,10 +142,9 @@ class _Lowering:
         return (*arrays, Array("weights", "weights", (TIME, BATCH)))
 
     def _in_order(self) -> list[Value]:
-        """The author's named values that matter, in the order they were named, then the rest."""
+        """The author's named values that matter, in the order they were computed."""
         wanted = [*self.step.states.values(), self.step.output, self.step.loss]
-        reached = {id(v): v for v in _reachable(wanted)}
-        return [reached[i] for i in self.given if i in reached]
+        return sorted((v for v in _reachable(wanted) if id(v) in self.given), key=lambda v: v.serial)
 
     def _result(self, value: Value, hint: str) -> str:
         if value.dynamic and value.kind not in ("leaf", "transpose"):

@@ -5,6 +5,7 @@ A Value knows its sizes only. Names come later, from the author's own variables 
 
 from __future__ import annotations
 
+import itertools
 import numbers
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,9 @@ import sympy as sp
 from bptt_verify.errors import RecurrenceError, SizeError
 from bptt_verify.language.declarations import Sizes
 from bptt_verify.language.tracing import describe, here
+
+
+_SERIAL = itertools.count()
 
 
 class Value:
@@ -33,9 +37,11 @@ class Value:
         The name to use where the author gave none (``"onehot"`` marks a class leaf).
     name : str
         For a pointwise node, the word for the operation.
+    serial : int
+        Its place in the order in which the author's function made its values.
     """
 
-    __slots__ = ("args", "build", "dynamic", "hint", "kind", "name", "sizes")
+    __slots__ = ("args", "build", "dynamic", "hint", "kind", "name", "serial", "sizes")
     __hash__ = object.__hash__
 
     def __init__(
@@ -49,7 +55,7 @@ class Value:
         name: str = "part",
     ) -> None:
         self.kind, self.args, self.sizes, self.build, self.hint = kind, args, sizes, build, hint
-        self.name = name
+        self.name, self.serial = name, next(_SERIAL)
         self.dynamic = dynamic or any(a.dynamic for a in args if isinstance(a, Value))
 
     def __add__(self, other: Any) -> Value:

@@ -23,6 +23,7 @@ class Style:
     call: Callable[[str, list[str]], str]
     times: str
     number: Callable[[sp.Expr], str]
+    over: str
     fraction: Callable[[str, str], str] | None
     power: Callable[[str, str], str]
     root: Callable[[str], str]
@@ -102,7 +103,7 @@ class _Speller:
             top, bottom = self._factors(above), below
             if self.style.fraction:
                 return self.style.fraction(self.write(above)[0], self.write(bottom)[0]), ATOM
-            return f"{top}/{self.inside(bottom, POWER)}", MUL
+            return f"{top}{self.style.over}{self.inside(bottom, POWER)}", MUL
         return self._factors(expr), MUL
 
     def _factors(self, expr: sp.Expr) -> str:
@@ -116,5 +117,5 @@ class _Speller:
         if negative(power):
             if self.style.fraction:
                 return self.style.fraction("1", self.write(base**-power)[0]), ATOM
-            return f"1/{self.inside(base**-power, POWER)}", MUL
+            return f"1{self.style.over}{self.inside(base**-power, POWER)}", MUL
         return self.style.power(self.inside(base, ATOM), self.write(power)[0]), POWER

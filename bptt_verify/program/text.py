@@ -64,6 +64,7 @@ def pointwise_text(e: Pointwise) -> str:
         call=lambda f, args: f"{f}({', '.join(args)})",
         times=" ",
         number=lambda n: str(n) if n.is_Rational else f"{float(n):g}",
+        over="/",
         fraction=None,
         power=power,
         root=lambda u: f"√({u})",
@@ -102,7 +103,12 @@ def matrix_text(e: Contract, transpose: str = "ᵀ", spelled_as=spelled) -> str 
 def _index_text(e: Contract, summed: set[str]) -> str:
     sizes = sorted(_sizes(tuple(summed)))
     front = f"Σ_{{{','.join(sizes)}}} " if sizes else ""
-    return front + " ".join(f"{spelled(r)}[{','.join(_sizes(r.labels))}]" for r in e.operands)
+    return front + " ".join(_indexed(r) for r in e.operands)
+
+
+def _indexed(r: Ref) -> str:
+    sizes = _sizes(r.labels)
+    return f"{spelled(r)}[{','.join(sizes)}]" if sizes else spelled(r)
 
 
 def listing(program: Program) -> str:

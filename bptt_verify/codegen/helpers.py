@@ -1,0 +1,102 @@
+"""Source text that generated modules contain as it stands: argument checks, stable functions, scatter."""
+
+from __future__ import annotations
+
+PREPARE = '''
+def _prepare(given: Mapping[str, Any], needed: Sequence[str], seeds: Mapping[str, Any], shapes: Any) -> Any:
+    """Check every array; return those ``needed`` and the seeds in one dtype, the sizes, and that dtype."""
+    for name in given:
+        if name not in SHAPES:
+            raise TypeError(f"{name}: unknown array; expected one of {', '.join(SHAPES)}.")
+    for name in seeds:
+        if name not in shapes:
+            raise TypeError(f"{name}: unknown seed; expected one of {', '.join(shapes)}.")
+    arrays = {k: np.asarray(v) for k, v in given.items() if v is not None}
+    sizes: dict[str, int] = {}
+    for name, shape in SHAPES.items():
+        if name in arrays:
+            _check(name, arrays[name], shape, sizes)
+        elif name in needed and name not in OPTIONAL:
+            raise TypeError(f"{name}: missing; expected an array of shape ({', '.join(shape)}).")
+    extra = {k: np.asarray(v) for k, v in seeds.items() if v is not None}
+    for name, array in extra.items():
+        _check(name, array, shapes[name], sizes)
+    for name, word in CLASSES.items():
+        if name in arrays and not (0 <= arrays[name].min() and arrays[name].max() < sizes[word]):
+            low, high = arrays[name].min(), arrays[name].max()
+            raise ValueError(f"{name}: classes from {low} to {high}; expected 0 to {word} - 1 = {sizes[word] - 1}.")
+    real = [a.dtype if a.dtype.kind in "fc" else np.dtype(float) for k, a in arrays.items() if k not in CLASSES]
+    dtype = np.result_type(*real, *extra.values())
+    steps, batch = sizes["T"], sizes["B"]
+    arrays.setdefault("weights", np.full((steps, batch), 1 / (steps * batch)))
+    for name in OPTIONAL:
+        if name not in arrays:
+            arrays[name] = np.zeros([sizes[w] for w in SHAPES[name]])
+    for name, shape in shapes.items():
+        extra.setdefault(name, np.zeros([sizes[w] for w in shape]))
+    ready = [np.ascontiguousarray(arrays[n], None if n in CLASSES else dtype) for n in needed]
+    ready += [np.ascontiguousarray(extra[n], dtype) for n in shapes]
+    return ready, [sizes[w] for w in SIZES], dtype
+
+
+def _check(name: str, array: Any, shape: Sequence[str], sizes: dict[str, int]) -> None:
+    """Check one array's kind and shape against the sizes known so far, and add its own."""
+    kinds = "iu" if name in CLASSES else "fciub"
+    if array.dtype.kind not in kinds or array.dtype in (np.float16, np.longdouble):
+        wanted = "integer classes" if name in CLASSES else "float32 or float64"
+        raise TypeError(f"{name}: dtype={array.dtype}; expected {wanted}.")
+    if array.ndim != len(shape):
+        hint = ""
+        if "B" in shape and array.ndim == len(shape) - 1:
+            index = ", ".join("None" if w == "B" else ":" for w in shape)
+            hint = f" The batch axis is always there: {name}[{index}] adds it."
+        raise ValueError(f"{name}: shape={array.shape}; expected ({', '.join(shape)}).{hint}")
+    for word, length in zip(shape, array.shape, strict=True):
+        if length < 1:
+            raise ValueError(f"{name}: shape={array.shape}; expected ({', '.join(shape)}) with every size at least 1.")
+        if sizes.setdefault(word, length) != length:
+            raise ValueError(
+                f"{name}: shape={array.shape}; expected ({', '.join(shape)}) with {word}={sizes[word]} as in the "
+                "arrays before it."
+            )
+'''
+
+HELPERS = {
+    "_sigmoid": '''
+def _sigmoid(u: Any, out: Any = None) -> Any:
+    """1 / (1 + exp(-u)), for real and complex arrays; no overflow reaches the result."""
+    if np.iscomplexobj(u):
+        u = np.maximum(u.real, -700.0) + 1j * u.imag
+    out = np.negative(u, out=out)
+    with np.errstate(over="ignore"):
+        np.exp(out, out=out)
+    out += 1
+    return np.divide(1, out, out=out)
+''',
+    "_softplus": '''
+def _softplus(u: Any, out: Any = None) -> Any:
+    """log(1 + exp(u)) without overflow, for real and complex arrays."""
+    positive = u.real > 0
+    return np.add(np.where(positive, u, 0), np.log1p(np.exp(np.where(positive, -u, u))), out=out)
+''',
+    "_relu": '''
+def _relu(u: Any, out: Any = None) -> Any:
+    """max(u, 0), judged by the real part."""
+    return np.multiply(u, u.real > 0, out=out)
+''',
+    "_step": '''
+def _step(u: Any, out: Any = None) -> Any:
+    """1 where the real part is positive, else 0."""
+    return np.multiply(np.ones_like(u), u.real > 0, out=out)
+''',
+    "_scatter": '''
+def _scatter(classes: Any, rows: Any, count: int) -> Any:
+    """For each class the sum of the rows that belong to it: an array (count, row length)."""
+    flat, rows = classes.reshape(-1), rows.reshape(classes.size, -1)
+    order = np.argsort(flat, kind="stable")
+    present, starts = np.unique(flat[order], return_index=True)
+    sums = np.zeros((count, rows.shape[1]), rows.dtype)
+    sums[present] = np.add.reduceat(rows[order], starts, axis=0)
+    return sums
+''',
+}

@@ -1,0 +1,164 @@
+"""``generate``: from a recurrence to a Kernel, which holds the source and runs it."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bptt_verify.codegen.fusion import fuse
+from bptt_verify.codegen.module import Programs, module
+from bptt_verify.derivation import adjoint, cotangent_adjoint, tangent
+from bptt_verify.errors import ArrayError, UnsupportedError, UsageError
+from bptt_verify.estimators import Estimator, Full
+from bptt_verify.language import Recurrence
+from bptt_verify.program import Program, digest
+
+BACKENDS = ("numpy",)
+FEEDBACK = ("free",)
+STYLES = ("fast", "plain")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Generated gradient code: the source, and its functions ready to call.
+
+    Attributes
+    ----------
+    recurrence : Recurrence
+    programs : Programs
+        What the source computes, equation by equation.
+    source : str
+        A standalone Python module.
+    """
+
+    recurrence: Recurrence
+    programs: Programs
+    source: str
+    namespace: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """Name of the recurrence."""
+        return self.recurrence.name
+
+    def write(self, path: str | Path) -> Path:
+        """Write the source to a file and return its path."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(self.source, encoding="utf-8")
+        return target
+
+    def loss_and_grad(self, **arrays: Any) -> tuple[Any, dict[str, Any]]:
+        """Loss, and its gradient by name for every parameter, real input and initial state.
+
+        Parameters
+        ----------
+        **arrays
+            By declared name, time-major: inputs and targets (T, B, size), parameters of their sizes,
+            initial states ``<state>0`` (B, size) (zeros if left out), ``weights`` (T, B) of the loss
+            terms (``1/(T B)`` if left out). float32 or float64; the result has the same dtype.
+
+        Raises
+        ------
+        ArrayError
+            If an array is missing, unknown, or has a wrong shape or dtype.
+        """
+        return self._run("loss_and_grad", **arrays)  # type: ignore[no-any-return]
+
+    def forward(self, **arrays: Any) -> Any:
+        """``Trace(loss, outputs, states)``; arrays as for ``loss_and_grad``."""
+        return self._run("forward", **arrays)
+
+    def vjp(self, arrays: Mapping[str, Any], cotangents: Mapping[str, Any]) -> dict[str, Any]:
+        """Gradients from cotangents of the outputs (``"output"``) and of the final states (by name)."""
+        return self._run("vjp", arrays, cotangents)  # type: ignore[no-any-return]
+
+    def jvp(self, arrays: Mapping[str, Any], tangents: Mapping[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+        """Tangents of loss, outputs and states along tangents of the arrays (by name)."""
+        return self._run("jvp", arrays, tangents)  # type: ignore[no-any-return]
+
+    def _run(self, function: str, *args: Any, **arrays: Any) -> Any:
+        known = self.namespace["SHAPES"]
+        unknown = [n for n in arrays if n not in known]
+        if unknown:
+            raise ArrayError(f"{self.name}.{function}: unknown array {unknown[0]!r}; expected {', '.join(known)}.")
+        missing = [n for n in known if n not in arrays and n not in self.namespace["OPTIONAL"]]
+        if missing and not args:
+            shape = ", ".join(known[missing[0]])
+            raise ArrayError(f"{self.name}.{function}: missing array {missing[0]!r}; expected shape ({shape}).")
+        try:
+            return self.namespace[function](*args, **arrays)
+        except (ValueError, TypeError) as error:
+            raise ArrayError(f"{self.name}.{function}: {error}") from error
+
+    def __reduce__(self) -> Any:
+        return (generate, (self.recurrence,))
+
+
+def generate(
+    rec: Recurrence,
+    *,
+    estimator: Estimator | None = None,
+    backend: str = "numpy",
+    feedback: str = "free",
+    style: str = "fast",
+) -> Kernel:
+    """Derive the gradient of a recurrence and generate its kernel.
+
+    Parameters
+    ----------
+    rec : Recurrence
+    estimator : Full, optional
+        Which terms of the gradient sum are kept.
+    backend : {"numpy"}
+    feedback : {"free"}
+    style : {"fast", "plain"}
+        ``fast`` writes into buffers; ``plain`` prints the same program as plain expressions.
+
+    Returns
+    -------
+    Kernel
+
+    Raises
+    ------
+    UsageError
+        If an argument is not one of those listed.
+    """
+    if not isinstance(rec, Recurrence):
+        raise UsageError(f"generate: rec={rec!r:.60}; expected a Recurrence, made by @recurrence.")
+    if estimator is not None and not isinstance(estimator, Full):
+        raise UsageError(f"generate: estimator={estimator!r:.60}; expected Full().")
+    for what, value, known in (("backend", backend, BACKENDS), ("feedback", feedback, FEEDBACK), ("style", style, STYLES)):
+        if value not in known:
+            raise UsageError(f"generate: {what}={value!r}; expected one of {', '.join(map(repr, known))}.")
+    return _generate(rec, style)
+
+
+def _generate(rec: Recurrence, style: str) -> Kernel:
+    programs = derive_programs(rec.program)
+    source = module(programs, style)
+    return Kernel(rec, programs, source, load(source, f"<kernel {rec.name} {digest(rec.program)[:12]} {style}>"))
+
+
+def derive_programs(program: Program) -> Programs:
+    """The programs of a kernel, gates fused."""
+    forward = fuse(program)
+    return Programs(program, forward, adjoint(forward), cotangent_adjoint(forward), tangent(forward))
+
+
+def load(source: str, filename: str) -> dict[str, Any]:
+    """Run generated source and return its namespace: the one place where text becomes code.
+
+    The source is the output of ``module``, never a user's text. Lines are registered, so that
+    tracebacks show them.
+    """
+    code = compile(source, filename, "exec")
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    namespace: dict[str, Any] = {"__name__": f"bptt_verify.generated"}
+    exec(code, namespace)  # noqa: S102
+    return namespace
+
+
