@@ -110,9 +110,10 @@ def _arity(function: Callable[..., Any], label: str) -> int:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return 1
-    if not parameters or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in parameters):
+    needed = [p for p in parameters if p.default is p.empty]
+    if not needed or any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in needed):
         raise RecurrenceError(f"pointwise {label}: expected a function of one or more positional arguments.")
-    return len(parameters)
+    return len(needed)
 
 
 def _check_supported(expr: sp.Expr, label: str) -> None:

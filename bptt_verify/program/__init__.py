@@ -19,7 +19,7 @@ from bptt_verify.program.nodes import (
     symbol,
 )
 from bptt_verify.program.order import Component, components
-from bptt_verify.program.text import digest, formula, listing
+from bptt_verify.program.text import digest, formula, listing, spelled
 
 __all__ = [
     "BATCH",
@@ -42,5 +42,6 @@ __all__ = [
     "listing",
     "size_of",
     "size_symbol",
+    "spelled",
     "symbol",
 ]

@@ -1,0 +1,247 @@
+"""One gradient block at one point against its reference, with a tolerance that is measured there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+import numpy as np
+
+from bptt_verify.check import noise, reference, scatter, slopes
+from bptt_verify.check.problem import (
+    Array,
+    Arrays,
+    GradientFunction,
+    Problem,
+    magnitude,
+    one_hot,
+    real_loss,
+    signs,
+    unit,
+)
+
+RELATIVE = 1e-9  # an error this small, relative to the block's largest entry, is never called a mistake
+EVERY_ELEMENT = 600  # blocks up to this size are compared in every element
+SAMPLED, SAMPLED_DIFFERENCES = 200, 12  # elements compared otherwise, and by finite differences
+DIRECTIONS, DIRECTIONS_DIFFERENCES = 4, 3
+BLURRED = 1e-2  # a noise floor above this part of the scale leaves nothing to compare
+
+Method = Literal["complex step", "finite differences"]
+State = Literal["right", "wrong", "undecided", "skipped"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What stays the same for all comparisons of one function."""
+
+    fn: GradientFunction
+    problem: Problem
+    precision: noise.Precision
+    methods: Mapping[str, Method]
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Point:
+    """Inputs, and the gradients the function returned there (copies of the right shape)."""
+
+    name: str
+    arrays: Arrays
+    grads: Mapping[str, Array]
+    step: int | None = None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Reference numbers of one block: some elements (flat positions) and some directions."""
+
+    positions: Array
+    directions: list[Array]
+    values: Array  # of the elements, then of the directions
+    errors: Array
+    trusted: Array
+
+    @property
+    def scale(self) -> float:
+        """The block's own scale: the largest element, or what the directions say about it."""
+        count = len(self.positions)
+        parts = np.where(self.trusted, np.abs(self.values), 0.0)
+        sizes = [float(np.sqrt(d.size)) for d in self.directions]
+        return max([*parts[:count], *(parts[count:] / sizes)], default=0.0)
+
+    def found(self, grad: Array) -> Array:
+        """The same numbers, from a gradient under test."""
+        elements = grad.reshape(-1)[self.positions].astype(float)
+        with np.errstate(all="ignore"):
+            return np.array([*elements, *(float(np.sum(grad * d, dtype=float)) for d in self.directions)])
+
+    def weights(self) -> Array:
+        """How rounding of single elements adds up in each number."""
+        return np.array([*np.ones(len(self.positions)), *(np.sqrt(d.size) for d in self.directions)])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of one comparison; `error` and `tolerance` are relative to the block's scale."""
+
+    block: str
+    point: Point
+    state: State
+    method: Method
+    error: float = 0.0
+    tolerance: float = 0.0
+    index: tuple[int, ...] | None = None
+    found: float = 0.0
+    expected: float = 0.0
+    why: str = ""
+    found_values: Array = field(default_factory=lambda: np.zeros(0))
+    expected_values: Array = field(default_factory=lambda: np.zeros(0))
+
+
+def expect(bench: Bench, arrays: Arrays, block: str) -> tuple[Expected, Method]:
+    """Reference numbers by the block's method; by finite differences where a complex step overflows."""
+    method = bench.methods[block]
+    array = np.asarray(arrays[block])
+    exact = method == "complex step"
+    limit, sample = (EVERY_ELEMENT, SAMPLED) if exact else (SAMPLED_DIFFERENCES, SAMPLED_DIFFERENCES)
+    full = array.size <= limit
+    positions = np.arange(array.size) if full else bench.rng.choice(array.size, sample, replace=False)
+    count = (0 if full else DIRECTIONS) if exact else DIRECTIONS_DIFFERENCES
+    directions = [signs(array.shape, bench.rng) for _ in range(count)]
+    if exact:
+        elements = reference.complex_elements(bench.problem.loss, arrays, block, positions)
+        along = [reference.complex_slope(bench.problem.loss, arrays, block, d) for d in directions]
+        values = np.array([*elements, *along])
+        if np.all(np.isfinite(values)):
+            return Expected(positions, directions, values, 0 * values, np.isfinite(values)), method
+        positions = bench.rng.choice(array.size, min(SAMPLED_DIFFERENCES, array.size), replace=False)
+        directions = [signs(array.shape, bench.rng) for _ in range(DIRECTIONS_DIFFERENCES)]
+    return _by_differences(bench, arrays, block, positions, directions), "finite differences"
+
+
+def _by_differences(
+    bench: Bench, arrays: Arrays, block: str, positions: Array, directions: list[Array]
+) -> Expected:
+    scale = unit(arrays, block)
+    shape = np.shape(arrays[block])
+    probes = [(block, scale * one_hot(shape, int(i))) for i in positions]
+    probes += [(block, scale * d) for d in directions]
+    wobble = noise.loss_noise(bench.problem.loss, arrays, noise.DOUBLE, bench.rng)
+    seen = reference.difference_slopes(bench.problem.loss, arrays, probes, wobble)
+    return Expected(positions, directions, seen.values / scale, seen.errors / scale, seen.trusted)
+
+
+def compare(bench: Bench, point: Point, block: str) -> Outcome:
+    """Compare one block at one point; a mismatch is only called wrong after it is confirmed."""
+    wanted, method = expect(bench, point.arrays, block)
+    if not np.any(wanted.trusted):
+        return Outcome(block, point, "undecided", method, why="finite differences do not converge")
+    grad, scale = point.grads[block], wanted.scale
+    moved = _moved(bench, point.arrays, block, method)
+    slack = _slack(bench, point, block, scale, moved)
+    found = wanted.found(grad)
+    with np.errstate(all="ignore"):
+        gaps = np.abs(found - wanted.values)
+        gaps = np.where(wanted.trusted, np.where(np.isfinite(found), gaps, np.inf), 0.0)
+        allowed = (RELATIVE * scale + slack) * wanted.weights() + 8 * wanted.errors
+        allowed = np.where(wanted.trusted, allowed, 0.0)
+        over = gaps > allowed
+        worst = int(np.argmax(np.where(over, gaps / wanted.weights(), -1.0) if over.any() else gaps))
+        relative = float(gaps[worst] / wanted.weights()[worst] / scale) if scale else float(gaps[worst] > 0)
+    outcome = partial(
+        Outcome, block, point, method=method, error=relative, index=_index(wanted, worst, grad.shape),
+        tolerance=float(allowed[worst] / scale) if scale else 0.0,
+        found=float(found[worst]), expected=float(wanted.values[worst]),
+        found_values=found[: len(wanted.positions)], expected_values=wanted.values[: len(wanted.positions)],
+    )  # fmt: skip
+    if over.any() or not np.all(np.isfinite(grad)):
+        state, why = _confirmed(bench, point, block, wanted, worst, method, scale, moved)
+        return outcome(state=state, why=why)
+    if scale and noise.SAFETY * noise.operations(point.arrays) * moved > BLURRED * scale > slack * BLURRED:
+        return outcome(state="undecided", why="the gradient is too ill-conditioned here")
+    return outcome(state="right")
+
+
+def _index(wanted: Expected, worst: int, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    if worst >= len(wanted.positions):
+        return None
+    return tuple(int(i) for i in np.unravel_index(int(wanted.positions[worst]), shape))
+
+
+def _moved(bench: Bench, arrays: Arrays, block: str, method: Method) -> float:
+    """Conditioning of the block's gradient: how far it moves when the inputs' last digits do."""
+    direction = signs(np.shape(arrays[block]), bench.rng)
+    if method == "complex step":
+        along = partial(reference.complex_slope, bench.problem.loss, block=block, direction=direction)
+        return noise.slope_noise(lambda a: along(arrays=a), arrays, bench.precision, bench.rng)
+    if bench.precision.eps <= noise.DOUBLE.eps:
+        return 0.0  # the finite differences' own errors are larger
+    slope = scatter.difference_slope(bench.problem, bench.rng)
+    scale = unit(arrays, block)
+    moved = noise.slope_noise(
+        lambda a: slope(a, (block, scale * direction)) / scale, arrays, bench.precision, bench.rng
+    )
+    return moved if np.isfinite(moved) else 0.0
+
+
+def _slack(bench: Bench, point: Point, block: str, scale: float, moved: float) -> float:
+    """The noise floor; a block that is zero up to rounding is judged by the size of everything else."""
+    floor = noise.floor(scale, moved, point.arrays, bench.precision)
+    if scale > 0 and moved < 0.1 * scale:
+        return floor
+    loss = real_loss(bench.problem.loss, point.arrays)
+    others = [g for b, g in point.grads.items() if b != block]
+    zero = noise.zero_floor(loss, others, point.arrays, bench.precision)
+    return max(floor, zero) if scale < zero else floor
+
+
+def _confirmed(
+    bench: Bench, point: Point, block: str, wanted: Expected, worst: int, method: Method,
+    scale: float, moved: float,
+) -> tuple[State, str]:  # fmt: skip
+    """Whether a mismatch is a mistake: not a kink of the loss, not rounding, not a failing reference."""
+    if not np.all(np.isfinite(point.grads[block])):
+        beyond = scale > 1e-2 / bench.precision.tiny
+        return ("undecided", f"beyond the range of {bench.precision.name}") if beyond else ("wrong", "")
+    arrays, count = point.arrays, len(wanted.positions)
+    size = unit(arrays, block)
+    shape = np.shape(arrays[block])
+    direction = (
+        one_hot(shape, int(wanted.positions[worst])) if worst < count else wanted.directions[worst - count]
+    )
+    probe = block, size * direction
+    found = float(wanted.found(point.grads[block])[worst])
+    gap = abs(found - float(wanted.values[worst])) * size
+    wobble = noise.loss_noise(bench.problem.loss, arrays, noise.DOUBLE, bench.rng)
+    if reference.kinked(bench.problem.loss, arrays, probe, wobble, gap):
+        return "undecided", "the loss has a kink here"
+    if method == "finite differences":
+        slack = slopes.claim_slack(point.grads[block], arrays, block, bench.precision)
+        seen = slopes.remainder(bench.problem.loss, arrays, probe, found * size, wobble, slack)
+        if seen.outcome != "wrong":
+            return "undecided", "finite differences alone do not refute"
+    return _systematic(bench, point, probe, method, gap, scale, moved)
+
+
+def _systematic(
+    bench: Bench, point: Point, probe: reference.Probe, method: Method, gap: float, scale: float, moved: float
+) -> tuple[State, str]:
+    """Whether the error stays at nearby points; what scatters there is rounding of the function itself."""
+
+    def exactly(arrays: Arrays, at: reference.Probe) -> float:
+        return reference.complex_slope(bench.problem.loss, arrays, *at)
+
+    slope = exactly if method == "complex step" else scatter.difference_slope(bench.problem, bench.rng)
+    away = min(scatter.AWAY, 0.05 * bench.precision.eps * scale / moved) if moved else scatter.AWAY
+    away = max(away, 16 * bench.precision.eps)
+    errors = scatter.errors_nearby(bench.fn, bench.problem, point.arrays, probe, slope, bench.rng, away)
+    if len(errors) < scatter.REPEATS // 2:
+        return "undecided", "the reference fails at nearby points"
+    if noise.systematic(list(errors)):
+        return "wrong", ""
+    spread = magnitude(errors) / (magnitude(probe[1]) * scale) if scale else np.inf
+    if gap <= 4 * magnitude(errors) and spread < 5 * BLURRED:
+        return "right", f"rounding limits the comparison to {spread:.1g}"
+    return "undecided", f"the error scatters like rounding ({spread:.1g} of the block's scale)"

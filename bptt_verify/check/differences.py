@@ -1,0 +1,151 @@
+"""Finite differences with an error estimate: a second opinion that shares nothing with complex steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from bptt_verify.check import contract, noise, reference, scatter, slopes
+from bptt_verify.check.problem import (
+    Array,
+    Arrays,
+    Case,
+    GradientFunction,
+    Problem,
+    magnitude,
+    one_hot,
+    real_loss,
+    signs,
+    unit,
+)
+from bptt_verify.verdict import Evidence, Finding, Verdict
+
+DIRECTIONS = 2
+ELEMENTS = 3  # single elements looked at in each block
+RELATIVE = 1e-7
+MOST_CASES = 8
+
+
+@dataclass(frozen=True)
+class Look:
+    """One directional derivative."""
+
+    block: str
+    case: str
+    index: tuple[int, ...] | None
+    state: Literal["right", "wrong", "unclear"]
+    found: float
+    expected: float
+    error: float
+
+
+def difference_evidence(fn: GradientFunction, problem: Problem, rng: np.random.Generator) -> Evidence:
+    """Finite differences of every block along random signed directions and in single elements.
+
+    Parameters
+    ----------
+    fn : callable
+        The gradient function under test.
+    problem : Problem
+        Its reference loss and inputs.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Evidence
+        Refuted only where the Taylor remainder confirms a mismatch; ``"verified"`` if nothing is wrong and
+        every required block was told in some case.
+    """
+    cases = [c for c in problem.draw(rng) if np.isfinite(real_loss(problem.loss, c.arrays))][:MOST_CASES]
+    looks: list[Look] = []
+    for case in cases:
+        wrong = {k.block for k in looks if k.state == "wrong"}
+        looks += _looks(fn, problem, case, rng, wrong)
+    return _evidence(problem, looks)
+
+
+def _probes(grads: Arrays, arrays: Arrays, rng: np.random.Generator) -> list[tuple[str, Array, int | None]]:
+    probes: list[tuple[str, Array, int | None]] = []
+    for block, grad in grads.items():
+        scale = unit(arrays, block)
+        probes += [(block, scale * signs(grad.shape, rng), None) for _ in range(DIRECTIONS)]
+        chosen = rng.choice(grad.size, min(ELEMENTS, grad.size), replace=False)
+        probes += [(block, scale * one_hot(grad.shape, int(i)), int(i)) for i in chosen]
+    return probes
+
+
+def _looks(
+    fn: GradientFunction, problem: Problem, case: Case, rng: np.random.Generator, known: set[str]
+) -> list[Look]:
+    """Look at every block until it is known to be wrong."""
+    grads = contract.gradients(fn, problem, case.arrays)
+    precision = noise.working_precision(grads.values())
+    probes = _probes({b: g for b, g in grads.items() if b not in known}, case.arrays, rng)
+    wobble = noise.loss_noise(problem.loss, case.arrays, noise.DOUBLE, rng)
+    seen = reference.difference_slopes(problem.loss, case.arrays, [p[:2] for p in probes], wobble)
+    looks: list[Look] = []
+    for k, (block, direction, position) in enumerate(probes):
+        if any(look.block == block and look.state == "wrong" for look in looks):
+            continue
+        claimed = float(np.sum(grads[block] * direction, dtype=float))
+        slack = slopes.claim_slack(grads[block], case.arrays, block, precision)
+        value, bound = float(seen.values[k]), 8 * float(seen.errors[k]) + slack
+        state: Literal["right", "wrong", "unclear"] = "unclear"
+        if seen.trusted[k]:
+            size = max(abs(value), magnitude(grads[block]) * unit(case.arrays, block))
+            state = _state(claimed, value, bound, size)
+        probe = block, direction
+        if state == "wrong" and not _confirmed(fn, problem, case, probe, claimed, wobble, slack, rng):
+            state = "unclear"
+        index = _index(position, grads[block].shape)
+        error = abs(claimed - value) / abs(value) if value else np.inf
+        looks.append(Look(block, case.name, index, state, claimed, value, error))
+    return looks
+
+
+def _index(position: int | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    return None if position is None else tuple(int(i) for i in np.unravel_index(position, shape))
+
+
+def _state(claimed: float, value: float, bound: float, size: float) -> Literal["right", "wrong", "unclear"]:
+    """A mismatch beyond the bound is wrong; agreement counts only if the bound could have shown an error."""
+    if not np.isfinite(claimed) or abs(claimed - value) > bound + RELATIVE * size:
+        return "wrong"
+    return "right" if bound <= 1e-2 * size or size == 0 else "unclear"
+
+
+def _confirmed(
+    fn: GradientFunction, problem: Problem, case: Case, probe: reference.Probe, claimed: float,
+    wobble: float, slack: float, rng: np.random.Generator,
+) -> bool:  # fmt: skip
+    seen = slopes.remainder(problem.loss, case.arrays, probe, claimed, wobble, slack)
+    return seen.outcome == "wrong" and scatter.persists(fn, problem, case.arrays, probe, rng)
+
+
+def _evidence(problem: Problem, looks: list[Look]) -> Evidence:
+    wrong = {k.block: k for k in reversed(looks) if k.state == "wrong"}
+    findings = tuple(_finding(k) for k in wrong.values())
+    told = {k.block for k in looks if k.state != "unclear"}
+    verdict: Verdict = "verified" if set(problem.required) <= told else "inconclusive"
+    unclear = sum(k.state == "unclear" for k in looks)
+    share = unclear / len(looks) if looks else 1.0
+    worst = max((k.error for k in looks if k.state == "right" and np.isfinite(k.error)), default=0.0)
+    untold = [b for b in problem.blocks if b not in told and any(k.block == b for k in looks)]
+    summary = f"{len(looks) - unclear} of {len(looks)} derivatives could be told ({share:.0%} inconclusive)"
+    summary += f"; none of {', '.join(untold)}" if untold else ""
+    numbers = {"derivatives": float(len(looks)), "inconclusive_share": share, "worst_error": worst}
+    name = "finite differences, second opinion"
+    return Evidence(name, "tested", "refuted" if findings else verdict, summary, findings, numbers)
+
+
+def _finding(look: Look) -> Finding:
+    where = "along a random direction" if look.index is None else f"at [{', '.join(map(str, look.index))}]"
+    text = (
+        f"dL/d{look.block} is wrong {where} by finite differences and Taylor remainder: "
+        f"found {look.found:.6g}, expected {look.expected:.6g} "
+        f"(relative error {look.error:.2g}) on case {look.case!r}"
+    )
+    error = float(look.error)
+    return Finding(text, look.block, look.index, None, look.found, look.expected, error, look.case)

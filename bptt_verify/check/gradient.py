@@ -1,0 +1,143 @@
+"""The judge: one gradient function against one reference loss, on all the inputs drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bptt_verify.check import contract, location, losses, noise, reference
+from bptt_verify.check.comparison import Bench, Method, Outcome, Point, compare
+from bptt_verify.check.contract import Visit
+from bptt_verify.check.problem import Case, GradientFunction, Problem, real_loss
+from bptt_verify.verdict import Evidence, Verdict
+
+STEPPED_CASES = 3  # cases in which single steps' loss terms are looked at
+
+
+def judge_gradient(
+    fn: GradientFunction, problem: Problem, rng: np.random.Generator
+) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:
+    """Judge a gradient function against a reference loss.
+
+    Parameters
+    ----------
+    fn : callable
+        ``fn(arrays) -> (loss, grads)``, the function under test.
+    problem : Problem
+        The reference.
+    rng : numpy.random.Generator
+        Draws the cases, the directions, and the probing perturbations.
+
+    Returns
+    -------
+    evidence : tuple of Evidence
+        ``"contract"``, ``"loss"`` (unless the function provides none), and ``"complex step"``, or ``"finite
+        differences"`` for the blocks in which the loss is not analytic.
+    notes : tuple of str
+        What was not compared, and why.
+    """
+    drawn = tuple(problem.draw(rng))
+    finite = [bool(np.isfinite(real_loss(problem.loss, c.arrays))) for c in drawn]
+    cases = [c for c, ok in zip(drawn, finite, strict=True) if ok]
+    skipped = [c.name for c, ok in zip(drawn, finite, strict=True) if not ok]
+    notes = [f"case {name!r} is skipped: the reference loss is not finite there" for name in skipped]
+    visits = [contract.visit(fn, problem, c, rng) for c in cases]
+    precision = noise.working_precision([a for v in visits for a in v.returned])
+    methods, doubts = choose_methods(problem, cases, rng)
+    bench = Bench(fn, problem, precision, methods, rng)
+    evidence = [contract.contract_evidence(visits)]
+    outcomes = _outcomes(bench, visits)
+    if problem.provides_loss:
+        wrong = any(o.state == "wrong" for o in outcomes)
+        evidence.append(losses.loss_evidence(bench, visits, wrong))
+    for method in dict.fromkeys(methods.values()):
+        blocks = [b for b in methods if methods[b] == method]
+        evidence.append(_evidence(bench, method, blocks, outcomes))
+    if precision is not noise.DOUBLE:
+        notes.append(f"the function computes in {precision.name} and is judged accordingly")
+    notes += [*doubts, *(n for v in visits for n in v.notes), *_why(outcomes)]
+    return tuple(evidence), tuple(dict.fromkeys(notes))
+
+
+def choose_methods(
+    problem: Problem, cases: Sequence[Case], rng: np.random.Generator
+) -> tuple[dict[str, Method], list[str]]:
+    """Complex step for the blocks in which the loss is found to be analytic, else finite differences."""
+    votes: dict[str, set[reference.Analytic]] = {b: set() for b in problem.blocks}
+    for case in cases:
+        for block, vote in reference.analytic(problem.loss, case.arrays, problem.blocks, rng).items():
+            votes[block].add(vote)
+    some = any("yes" in v and "no" not in v for v in votes.values())
+    methods: dict[str, Method] = {}
+    notes = []
+    for block, seen in votes.items():
+        exact = "no" not in seen and ("yes" in seen or some)
+        methods[block] = "complex step" if exact else "finite differences"
+        if exact and "yes" not in seen:
+            notes.append(f"complex steps in {block} could not be confirmed by finite differences in any case")
+    if cases and any(m == "finite differences" for m in methods.values()):
+        named = ", ".join(b for b, m in methods.items() if m == "finite differences")
+        notes.append(f"the reference loss is not analytic in {named}: finite differences are used")
+    return methods, notes
+
+
+def _outcomes(bench: Bench, visits: Sequence[Visit]) -> list[Outcome]:
+    points = [Point(v.case.name, v.case.arrays, v.grads) for v in visits]
+    whole = [compare(bench, p, b) for p in points for b in p.grads]
+    wrong = {o.block for o in whole if o.state == "wrong"}
+    alone = [
+        compare(bench, p, b) for p in _stepped(bench, points) for b in p.grads if b not in wrong
+    ]  # fmt: skip
+    return whole + alone
+
+
+def _stepped(bench: Bench, points: Sequence[Point]) -> list[Point]:
+    """First, middle and last step alone, in up to three cases, the longest among them."""
+    if bench.problem.at_step is None:
+        return []
+    counts = [(location.step_count(bench, p.arrays) or 0, p) for p in points]
+    long = [(t, p) for t, p in counts if t >= 2]
+    chosen = sorted(long, key=lambda c: -c[0])[:1] + long[:: max(1, len(long) // STEPPED_CASES)]
+    unique = {id(p): (t, p) for t, p in chosen}
+    stepped = [
+        location.step_point(bench, p.name, p.arrays, k)
+        for t, p in list(unique.values())[:STEPPED_CASES]
+        for k in sorted({1, (t + 1) // 2, t})
+    ]
+    return [p for p in stepped if p is not None]
+
+
+def _evidence(bench: Bench, method: Method, blocks: Sequence[str], outcomes: Sequence[Outcome]) -> Evidence:
+    mine = [o for o in outcomes if o.block in blocks]
+    wrong = [b for b in blocks if any(o.block == b and o.state == "wrong" for o in mine)]
+    findings = tuple(location.finding(bench, [o for o in mine if o.block == b]) for b in wrong)
+    told = {o.block for o in mine if o.state == "right"}
+    needed = {b for b in blocks if b in bench.problem.required or any(o.block == b for o in mine)}
+    verdict: Verdict = "verified" if needed and needed <= told else "inconclusive"
+    judged = [o for o in mine if o.state in ("right", "wrong")]
+    worst = max((o.error for o in judged), default=0.0)
+    tolerance = max((o.tolerance for o in judged), default=0.0)
+    undecided = len(mine) - len(judged)
+    summary = (
+        f"{len(judged)} comparisons of {len(told | set(wrong))} blocks; "
+        f"worst error {worst:.1e} of a block's scale (largest tolerance {tolerance:.1e})"
+        + (f"; {undecided} undecided" if undecided else "")
+    )
+    numbers = {"comparisons": float(len(judged)), "undecided": float(undecided), "worst_error": worst}
+    return Evidence(method, "tested", "refuted" if findings else verdict, summary, findings,
+                    {**numbers, "largest_tolerance": tolerance})  # fmt: skip
+
+
+def _why(outcomes: Sequence[Outcome]) -> list[str]:
+    """One note for each block and reason, with the cases."""
+    grouped: dict[tuple[str, str, str], list[str]] = {}
+    for o in outcomes:
+        if o.why:
+            state = "undecided" if o.state == "undecided" else "compared"
+            grouped.setdefault((o.block, state, o.why), []).append(o.point.name)
+    return [
+        f"dL/d{block} is {state} on {names[0]!r}"
+        + (f" and {len(names) - 1} more" if len(names) > 1 else "") + f": {why}"
+        for (block, state, why), names in grouped.items()
+    ]  # fmt: skip

@@ -1,0 +1,7 @@
+"""Exact evidence for gradients, from the forward equations alone: rungs 2 and 3 of the ladder."""
+
+from bptt_verify.oracle.onestep import jacobian_evidence
+from bptt_verify.oracle.precision import digits_evidence
+from bptt_verify.oracle.unrolled import exact_evidence
+
+__all__ = ["digits_evidence", "exact_evidence", "jacobian_evidence"]

@@ -1,0 +1,200 @@
+"""Equality of expressions in opaque functions, decided in two domains.
+
+*Polynomials*: both sides are written out over generators (a symbol, an opaque application, the inverse
+of a sum, a root, each named by the normal form of its arguments). Equal normal forms are equal
+expressions, whatever the functions are.
+
+*Residues*: both sides are computed modulo the prime 2^127 - 1 at random letters, opaque applications
+being random functions of their argument. Inverses and square roots are real ones there, so that
+rational identities hold; a nonzero difference of degree D vanishes with probability at most D/2^127.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from fractions import Fraction
+from functools import reduce
+from random import Random
+from typing import Any
+
+import sympy as sp
+
+from bptt_verify.errors import UnsupportedError
+from bptt_verify.oracle.opaque import KIND
+from bptt_verify.program.functions import FUNCTIONS
+
+PRIME = 2**127 - 1  # = 3 mod 4, so that a root is a power
+
+Polynomial = dict[tuple[int, ...], int | Fraction]
+
+
+class OutOfTimeError(Exception):
+    """The normal form is too large, or the time is up."""
+
+
+class UnluckyError(Exception):
+    """A random point at which an inverse or a root does not exist; another one will do."""
+
+
+class Walk:
+    """Carry expressions over into a domain, each shared part once.
+
+    Parameters
+    ----------
+    domain : Polynomials or Residues
+    definitions : mapping of letter to expression
+        Letters that stand for something.
+    """
+
+    def __init__(self, domain: Any, definitions: Mapping[sp.Expr, sp.Expr]) -> None:
+        self.domain, self.definitions = domain, definitions
+        self.memo: dict[sp.Expr, Any] = {}
+
+    def __call__(self, expr: sp.Expr) -> Any:
+        """The value of ``expr`` in the domain."""
+        if expr not in self.memo:
+            self.memo[expr] = self._compute(expr)
+        return self.memo[expr]
+
+    def _compute(self, expr: sp.Expr) -> Any:
+        domain = self.domain
+        if expr in self.definitions:
+            return self(self.definitions[expr])
+        if expr.is_Rational:
+            return domain.number(int(expr.p), int(expr.q))
+        if expr.is_Symbol or expr.is_number:
+            return domain.letter(expr)
+        if expr.is_Add:
+            return domain.add([self(a) for a in expr.args])
+        if expr.is_Mul:
+            return reduce(domain.mul, [self(a) for a in expr.args])
+        if expr.is_Pow:
+            return self._power(*expr.args)
+        kind = KIND.get(expr.func, expr.func)
+        if kind in FUNCTIONS or kind is sp.polygamma:
+            return domain.apply(kind, [self(a) for a in expr.args])
+        raise UnsupportedError(f"{expr.func.__name__}: no exact meaning; expected functions of the table.")
+
+    def _power(self, base: sp.Expr, power: sp.Expr) -> Any:
+        domain = self.domain
+        if not power.is_Rational:
+            return domain.apply(sp.Pow, [self(base), self(power)])
+        whole, part = divmod(int(power.p), int(power.q))
+        value = domain.power(self(base), whole)
+        if not part:
+            return value
+        return domain.mul(value, domain.power(domain.root(self(base), int(power.q)), part))
+
+
+class Polynomials:
+    """Sparse polynomials: a monomial is the sorted tuple of its generators, with repetition.
+
+    Parameters
+    ----------
+    deadline : float
+        On the clock of ``time.monotonic``.
+    terms : int
+        Products that would need more multiplications are given up.
+    """
+
+    def __init__(self, deadline: float, terms: int = 50_000) -> None:
+        self.deadline, self.terms = deadline, terms
+        self.generators: dict[Any, int] = {}
+
+    def _generator(self, *key: Any) -> Polynomial:
+        return {(self.generators.setdefault(key, len(self.generators)),): 1}
+
+    def number(self, p: int, q: int) -> Polynomial:
+        """A rational constant."""
+        return {(): p if q == 1 else Fraction(p, q)} if p else {}
+
+    def letter(self, expr: sp.Expr) -> Polynomial:
+        """A symbol, or an irrational constant."""
+        return self._generator("letter", expr)
+
+    def add(self, parts: list[Polynomial]) -> Polynomial:
+        """The sum."""
+        total: Polynomial = {}
+        for part in parts:
+            for word, c in part.items():
+                total[word] = total.get(word, 0) + c
+        return {word: c for word, c in total.items() if c}
+
+    def mul(self, a: Polynomial, b: Polynomial) -> Polynomial:
+        """The product, written out."""
+        if len(a) * len(b) > self.terms or time.monotonic() > self.deadline:
+            raise OutOfTimeError
+        total: Polynomial = {}
+        for u, c in a.items():
+            for v, d in b.items():
+                word = tuple(sorted(u + v))
+                total[word] = total.get(word, 0) + c * d
+        return {word: c for word, c in total.items() if c}
+
+    def power(self, a: Polynomial, k: int) -> Polynomial:
+        """A whole power; a negative one is a power of the generator of the inverse."""
+        base = a if k >= 0 else self._inverse(a)
+        return reduce(self.mul, [base] * abs(k), self.number(1, 1))
+
+    def _inverse(self, a: Polynomial) -> Polynomial:
+        if not a:
+            raise ZeroDivisionError("the inverse of zero")
+        lead = a[max(a)]
+        monic = frozenset((word, Fraction(c) / lead) for word, c in a.items())
+        factor = 1 / Fraction(lead)
+        return {word: c * factor for word, c in self._generator("inverse", monic).items()}
+
+    def root(self, a: Polynomial, q: int) -> Polynomial:
+        """The generator of a q-th root."""
+        return self._generator("root", q, frozenset(a.items()))
+
+    def apply(self, function: Any, arguments: list[Polynomial]) -> Polynomial:
+        """The generator of an opaque application."""
+        return self._generator(function, *(frozenset(a.items()) for a in arguments))
+
+
+class Residues:
+    """Numbers modulo ``PRIME``; letters and opaque functions are random, drawn from ``seed``."""
+
+    def __init__(self, seed: str) -> None:
+        self.random = Random(seed)
+        self.table: dict[Any, int] = {}
+
+    def _drawn(self, *key: Any) -> int:
+        return self.table.setdefault(key, self.random.randrange(1, PRIME))
+
+    def number(self, p: int, q: int) -> int:
+        """A rational constant."""
+        return p * pow(q, -1, PRIME) % PRIME
+
+    def letter(self, expr: sp.Expr) -> int:
+        """A random residue for a symbol, or for an irrational constant."""
+        return self._drawn("letter", expr)
+
+    def add(self, parts: list[int]) -> int:
+        """The sum."""
+        return sum(parts) % PRIME
+
+    def mul(self, a: int, b: int) -> int:
+        """The product."""
+        return a * b % PRIME
+
+    def power(self, a: int, k: int) -> int:
+        """A whole power."""
+        if k < 0 and not a:
+            raise UnluckyError
+        return pow(a, k, PRIME)
+
+    def root(self, a: int, q: int) -> int:
+        """A square root; other roots are random functions."""
+        if q != 2:
+            return self._drawn("root", q, a)
+        root = pow(a, (PRIME + 1) // 4, PRIME)
+        if root * root % PRIME != a:
+            raise UnluckyError
+        return root
+
+    def apply(self, function: Any, arguments: list[int]) -> int:
+        """A random function of the arguments."""
+        return self._drawn(function, *arguments)

@@ -1,0 +1,102 @@
+"""Gradients of generated kernels agree with PyTorch's own RNN, GRU and LSTM to 1e-12 per block."""
+
+import numpy as np
+import pytest
+
+import bptt_verify as bv
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra `torch`)")
+pytestmark = pytest.mark.torch
+
+TOLERANCE = 1e-12
+SIZES = [(1, 1, 1, 1, 1), (1, 1, 3, 4, 2), (7, 3, 4, 5, 2), (30, 2, 3, 6, 4)]  # (T, B, d, n, q)
+
+# For each layer: its states, and for each of PyTorch's row blocks the catalogue's input matrix, recurrent
+# matrix, bias, and second bias (None: PyTorch's b_hh is zero there, the catalogue has one bias).
+LSTM = [("W_ix", "W_ih", "b_i"), ("W_fx", "W_fh", "b_f"), ("W_gx", "W_gh", "b_g"), ("W_ox", "W_oh", "b_o")]
+CELLS = {
+    "elman": ("RNN", [("h",)], [[("W_hx", "W_hh", "b_h", None)]]),
+    "gru": (
+        "GRU",
+        [("h",)],
+        [[("W_rx", "W_rh", "b_r", None), ("W_zx", "W_zh", "b_z", None), ("W_nx", "W_nh", "b_n", "b_nh")]],
+    ),
+    "lstm": ("LSTM", [("h", "c")], [[(*gate, None) for gate in LSTM]]),
+    "lstm_stack": (
+        "LSTM",
+        [("h", "c"), ("k", "e")],
+        [
+            [(*gate, None) for gate in LSTM],
+            [(f"V_{g}h", f"V_{g}k", f"a_{g}", None) for g in "ifgo"],
+        ],
+    ),
+}
+
+
+def draw(rec, layers, sizes, rng):
+    """Arrays for the kernel: weights of unit gain, non-zero initial states, non-uniform loss weights."""
+    steps, batch, d, n, q = sizes
+    arrays = {
+        "x": rng.normal(size=(steps, batch, d)),
+        "y": rng.normal(size=(steps, batch, q)),
+        "weights": rng.uniform(0.1, 1.0, size=(steps, batch)),
+        "W_qh": rng.normal(size=(q, n)),
+        "b_q": rng.normal(size=q),
+    }
+    if "W_qk" in rec.params:  # the readout of a stack sees the upper layer
+        arrays["W_qk"] = arrays.pop("W_qh")
+    for state in rec.states:
+        arrays[f"{state}0"] = rng.normal(size=(batch, n))
+    for layer, blocks in enumerate(layers):
+        below = d if layer == 0 else n
+        for into, recurrent, bias, second in blocks:
+            arrays[into] = rng.normal(size=(n, below)) / np.sqrt(below)
+            arrays[recurrent] = rng.normal(size=(n, n)) / np.sqrt(n)
+            arrays |= {name: rng.normal(size=n) for name in (bias, second) if name}
+    return arrays
+
+
+def torch_loss_and_grad(module, states, layers, arrays):
+    """The same loss by PyTorch's own cell; gradients under the catalogue's names."""
+    tensors = {name: torch.tensor(array, requires_grad=True) for name, array in arrays.items()}
+    n = tensors[layers[0][0][1]].shape[0]
+    net = getattr(torch.nn, module)(tensors["x"].shape[2], n, num_layers=len(layers)).double()
+    weights = {}
+    for layer, blocks in enumerate(layers):
+        columns = zip(*blocks, strict=True)
+        for kind, names in zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), columns, strict=True):
+            parts = [tensors[name] if name else torch.zeros(n, dtype=torch.float64) for name in names]
+            weights[f"{kind}_l{layer}"] = torch.cat(parts)
+    initial = [torch.stack([tensors[f"{name}0"] for name in names]) for names in zip(*states, strict=True)]
+    start = tuple(initial) if len(initial) == 2 else initial[0]
+    hidden, _ = torch.func.functional_call(net, weights, (tensors["x"], start))
+    readout = tensors["W_qk" if "W_qk" in tensors else "W_qh"]
+    error = hidden @ readout.T + tensors["b_q"] - tensors["y"]
+    loss = (tensors["weights"] * (error**2).sum(-1)).sum() / 2
+    loss.backward()
+    known = tensors.keys() - {"y", "weights"}
+    return loss.item(), {name: tensors[name].grad.numpy() for name in known}
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_agree_with_torch(cell, sizes):
+    module, states, layers = CELLS[cell]
+    rec = getattr(bv.cells, cell)
+    arrays = draw(rec, layers, sizes, np.random.default_rng(sum(sizes)))
+    declared = {*rec.params, *rec.inputs, *rec.targets, *(f"{state}0" for state in rec.states)}
+    assert declared | {"weights"} == arrays.keys()
+
+    loss, grads = bv.generate(rec).loss_and_grad(**arrays)
+    torch_loss, torch_grads = torch_loss_and_grad(module, states, layers, arrays)
+
+    assert loss == pytest.approx(torch_loss, rel=TOLERANCE)
+    assert grads.keys() == torch_grads.keys()
+    errors = {name: relative_error(grads[name], torch_grads[name]) for name in grads}
+    assert max(errors.values()) <= TOLERANCE, errors
+
+
+def relative_error(found, expected):
+    assert found.shape == expected.shape
+    scale = np.max(np.abs(expected))
+    return np.max(np.abs(found - expected)) / (scale if scale > 0 else 1.0)
