@@ -174,14 +174,15 @@ def _moved(bench: Bench, arrays: Arrays, block: str, method: Method) -> float:
     """Conditioning of the block's gradient: how far it moves when the inputs' last digits do."""
     direction = signs(np.shape(arrays[block]), bench.rng)
     if method == "complex step":
-        along = partial(reference.complex_slope, bench.problem.loss, block=block, direction=direction)
-        return noise.slope_noise(lambda a: along(arrays=a), arrays, bench.precision, bench.rng)
+        along = partial(reference.complex_slopes, bench.problem.loss, block=block, direction=direction)
+        return noise.slope_noise(lambda points: along(points=points), arrays, bench.precision, bench.rng)
     if bench.precision.eps <= noise.DOUBLE.eps:
         return 0.0  # the finite differences' own errors are larger
     slope = scatter.difference_slope(bench.problem, bench.rng)
     scale = unit(arrays, block)
     moved = noise.slope_noise(
-        lambda a: slope(a, (block, scale * direction)) / scale, arrays, bench.precision, bench.rng
+        lambda points: np.array([slope(a, (block, scale * direction)) / scale for a in points]),
+        arrays, bench.precision, bench.rng,
     )
     return moved if np.isfinite(moved) else 0.0
 

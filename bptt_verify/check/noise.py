@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bptt_verify.check.problem import Array, Arrays, Loss, magnitude, real_loss
+from bptt_verify.check.problem import Array, Arrays, Loss, magnitude, many_losses
 
 SAFETY = 2.0  # factor on every measured floor
 LAST_DIGITS = 4.0  # size of a probing perturbation, in units of the machine epsilon
@@ -90,20 +90,22 @@ def nearby(arrays: Arrays, relative: float, rng: np.random.Generator) -> dict[st
 
 def loss_noise(loss: Loss, arrays: Arrays, precision: Precision, rng: np.random.Generator) -> float:
     """How far the loss moves when its inputs change in their last digits, and at least its own rounding."""
-    here = real_loss(loss, arrays)
     digits = LAST_DIGITS * precision.eps
-    moved = [abs(real_loss(loss, nearby(arrays, digits, rng)) - here) for _ in range(DRAWS)]
-    return max(*moved, precision.eps * abs(here))
+    points = [arrays, *(nearby(arrays, digits, rng) for _ in range(DRAWS))]
+    here, *moved = np.real(many_losses(loss, points))
+    return float(max(*(abs(m - here) for m in moved), precision.eps * abs(here)))
 
 
 def slope_noise(
-    slope: Callable[[Arrays], float], arrays: Arrays, precision: Precision, rng: np.random.Generator
+    slopes: Callable[[Sequence[Arrays]], Array], arrays: Arrays, precision: Precision, rng: np.random.Generator
 ) -> float:
-    """How far a directional derivative moves when the inputs change in their last digits."""
-    here = slope(arrays)
+    """How far a directional derivative moves when the inputs change in their last digits.
+
+    ``slopes`` gives the derivative at each of several points.
+    """
     digits = LAST_DIGITS * precision.eps
-    moved = [abs(slope(nearby(arrays, digits, rng)) - here) for _ in range(DRAWS)]
-    return max(*moved, precision.eps * abs(here))
+    here, *moved = slopes([arrays, *(nearby(arrays, digits, rng) for _ in range(DRAWS))])
+    return float(max(*(abs(m - here) for m in moved), precision.eps * abs(here)))
 
 
 def floor(scale: float, moved: float, arrays: Arrays, precision: Precision) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,8 @@ class Problem:
     optional : tuple of str
         Blocks (real inputs, initial states) compared where provided, noted where not.
     loss : callable
-        ``loss(arrays) -> scalar``, the reference; it may be handed complex arrays.
+        ``loss(arrays) -> scalar``, the reference; it may be handed complex arrays. Where it has a method
+        ``many(sequence of arrays) -> sequence of scalars``, that is used for many points at once.
     draw : callable
         ``draw(rng) -> cases``.
     steps : callable, optional
@@ -73,10 +74,17 @@ class Problem:
         return self.required + self.optional
 
 
-def real_loss(loss: Loss, arrays: Arrays) -> float:
-    """The reference loss at real arrays; overflow gives a non-finite number, not a warning."""
+def many_losses(loss: Loss, points: Sequence[Arrays]) -> Array:
+    """The loss at many points; overflow gives a non-finite number, not a warning."""
+    at_once = getattr(loss, "many", None)
     with np.errstate(all="ignore"):
-        return float(np.real(np.asarray(loss(arrays)).item()))
+        found = at_once(points) if at_once is not None and points else [loss(p) for p in points]
+        return np.array([np.asarray(v).item() for v in found])
+
+
+def real_loss(loss: Loss, arrays: Arrays) -> float:
+    """The reference loss at real arrays."""
+    return float(np.real(many_losses(loss, [arrays])[0]))
 
 
 def magnitude(array: Array) -> float:

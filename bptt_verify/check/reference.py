@@ -12,7 +12,7 @@ import numpy as np
 from scipy.differentiate import derivative
 
 from bptt_verify.check import noise
-from bptt_verify.check.problem import Array, Arrays, Loss, one_hot, real_loss, signs, unit
+from bptt_verify.check.problem import Array, Arrays, Loss, many_losses, one_hot, real_loss, signs, unit
 
 SMALL_STEP = 1e-150  # no rounding of any kind, and no overflow when derivatives explode
 LARGE_STEP = 1e-10  # for derivatives so small that SMALL_STEP times them would underflow
@@ -25,9 +25,23 @@ def _complex_copy(arrays: Arrays) -> dict[str, Array]:
     return {k: a.astype(np.complex128) if noise.is_real(a) else a for k, a in arrays.items()}
 
 
-def _imaginary(loss: Loss, arrays: Arrays) -> float:
-    with np.errstate(all="ignore"):
-        return float(np.imag(np.asarray(loss(arrays)).item()))
+def _imaginary(loss: Loss, points: Sequence[Arrays]) -> Array:
+    return np.asarray(np.imag(many_losses(loss, points)), dtype=float)
+
+
+def complex_slopes(loss: Loss, points: Sequence[Arrays], block: str, direction: Array) -> Array:
+    """Derivatives of the loss at several points when `block` moves along `direction`, by complex steps."""
+    values = np.zeros(len(points))
+    for step in (SMALL_STEP, LARGE_STEP):
+        steps = [step * unit(p, block) for p in points]
+        moved = [
+            {**_complex_copy(p), block: p[block] + 1j * h * direction} for p, h in zip(points, steps, strict=True)
+        ]
+        changes = _imaginary(loss, moved)
+        values = changes / np.array(steps)
+        if not np.max(np.abs(changes), initial=0.0) < UNDERFLOW:
+            break
+    return values
 
 
 def complex_slope(loss: Loss, arrays: Arrays, block: str, direction: Array) -> float:
@@ -35,31 +49,23 @@ def complex_slope(loss: Loss, arrays: Arrays, block: str, direction: Array) -> f
 
     Exact to rounding if the loss is analytic (see `analytic`), whatever the size of the derivative.
     """
-    moved = _complex_copy(arrays)
-    result = 0.0
-    for step in (SMALL_STEP, LARGE_STEP):
-        h = step * unit(arrays, block)
-        moved[block] = arrays[block] + 1j * h * direction
-        change = _imaginary(loss, moved)
-        result = change / h
-        if not abs(change) < UNDERFLOW:
-            break
-    return result
+    return float(complex_slopes(loss, [arrays], block, direction)[0])
 
 
 def complex_elements(loss: Loss, arrays: Arrays, block: str, positions: Sequence[int] | Array) -> Array:
     """Derivatives of the loss in some elements (flat positions) of a block, by complex steps."""
-    moved = _complex_copy(arrays)
+    still = _complex_copy(arrays)
     values = np.zeros(len(positions))
     for step in (SMALL_STEP, LARGE_STEP):
         h = step * unit(arrays, block)
-        for i, position in enumerate(positions):
-            moved[block] = arrays[block].astype(np.complex128)
-            moved[block].reshape(-1)[position] += 1j * h
-            values[i] = _imaginary(loss, moved)
-        largest = np.max(np.abs(values), initial=0.0)
-        values /= h
-        if not largest < UNDERFLOW:
+        points = []
+        for position in positions:
+            moved = still[block].copy()
+            moved.reshape(-1)[position] += 1j * h
+            points.append({**still, block: moved})
+        changes = _imaginary(loss, points)
+        values = changes / h
+        if not np.max(np.abs(changes), initial=0.0) < UNDERFLOW:
             break
     return values
 
@@ -133,8 +139,8 @@ def difference_slopes(
     def along(t: Array, which: Array) -> Array:
         ts, numbers = np.broadcast_arrays(t, which)
         pairs = zip(ts.flat, numbers.flat, strict=True)
-        flat = [_moved_loss(loss, arrays, probes[int(k)], float(s)) for s, k in pairs]
-        return np.asarray(flat).reshape(ts.shape)
+        points = [_moved(arrays, probes[int(k)], float(s)) for s, k in pairs]
+        return np.asarray(np.real(many_losses(loss, points)), dtype=float).reshape(ts.shape)
 
     for first in first_steps:
         todo = np.flatnonzero(~found.trusted)
@@ -152,9 +158,13 @@ def difference_slopes(
     return found
 
 
-def _moved_loss(loss: Loss, arrays: Arrays, probe: Probe, t: float) -> float:
+def _moved(arrays: Arrays, probe: Probe, t: float) -> dict[str, Array]:
     block, direction = probe
-    return real_loss(loss, {**arrays, block: arrays[block] + t * direction})
+    return {**arrays, block: arrays[block] + t * direction}
+
+
+def _moved_loss(loss: Loss, arrays: Arrays, probe: Probe, t: float) -> float:
+    return real_loss(loss, _moved(arrays, probe, t))
 
 
 def difference_gradient(
@@ -259,5 +269,5 @@ def _swallowed(loss: Loss, arrays: Arrays, probe: Probe, slope: float) -> bool:
     h = SMALL_STEP * unit(arrays, block)
     if not abs(slope) * h > 1e3 * UNDERFLOW:
         return False
-    change = _imaginary(loss, {**_complex_copy(arrays), block: arrays[block] + 1j * h * direction})
-    return abs(change) < UNDERFLOW
+    change = _imaginary(loss, [{**_complex_copy(arrays), block: arrays[block] + 1j * h * direction}])
+    return bool(abs(change[0]) < UNDERFLOW)

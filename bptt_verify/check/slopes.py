@@ -23,6 +23,7 @@ from bptt_verify.check.problem import (
     Loss,
     Problem,
     magnitude,
+    many_losses,
     real_loss,
     signs,
     unit,
@@ -86,13 +87,13 @@ def _side(
     loss: Loss, arrays: Arrays, probe: Probe, claimed: float, wobble: float, slack: float, sign: float
 ) -> Remainder:
     block, direction = probe
-    here = real_loss(loss, arrays)
+    points = [{**arrays, block: arrays[block] + sign * t * direction} for t in STEPS]
+    here, *ahead = np.real(many_losses(loss, [arrays, *points]))
     clean: list[tuple[float, float]] = []
     bound = np.inf
     dull = 0
-    for t in STEPS:
-        moved = {**arrays, block: arrays[block] + sign * t * direction}
-        rest = (real_loss(loss, moved) - here - sign * t * claimed) * sign
+    for t, there in zip(STEPS, ahead, strict=True):
+        rest = (there - here - sign * t * claimed) * sign
         noisy = CLEAN * (2 * wobble + t * slack)
         if np.isfinite(rest) and abs(rest) > noisy:
             clean, dull = [*clean, (float(t), float(rest))], 0

@@ -115,13 +115,20 @@ def missing_transpose(program: Program) -> Iterator[Mutant]:
         if not isinstance(e, Contract):
             continue
         for k, r in enumerate(e.operands):
-            declared = program.array.get(r.name)
             sizes = [x.rstrip("'") for x in r.labels]
-            if declared is not None and declared.role == "param" and len(sizes) == 2 and sizes[0] == sizes[1]:
-                turned = replace(r, labels=r.labels[::-1])
+            if _is_weight(program, r.name) and len(sizes) > 1 and sizes[-1] == sizes[-2]:
+                turned = replace(r, labels=(*r.labels[:-2], r.labels[-1], r.labels[-2]))
                 operands = tuple(turned if j == k else o for j, o in enumerate(e.operands))
                 text = f"{r.name} is used where its transpose belongs, in {e.name}"
                 yield Mutant(f"missing transpose: {r.name} in {e.name}", text, _with(program, replace(e, operands=operands)))
+
+
+def _is_weight(program: Program, name: str) -> bool:
+    """Whether this is a parameter, or a stack of parameters."""
+    if name in program.array:
+        return program.array[name].role == "param"
+    e = program.equation.get(name)
+    return isinstance(e, Pack) and all(_is_weight(program, r.name) for r in e.operands)
 
 
 def wrong_step(program: Program) -> Iterator[Mutant]:

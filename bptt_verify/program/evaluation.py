@@ -7,7 +7,7 @@ expressions included, so that one definition of meaning serves the floating-poin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from bptt_verify.program.nodes import (
 from bptt_verify.program.order import components
 
 Values = dict[str, Any]
+STACK = "stack"  # the label of the extra last axis of stacked arrays
 Functions = Mapping[type, Callable[[Any], Any]]
 
 NUMPY: Functions = {kind: entry.numpy for kind, entry in FUNCTIONS.items()}
@@ -51,7 +52,9 @@ def evaluate(
     ----------
     program : Program
     arrays : mapping of str to array
-        One per declared array (zeros and identities may be left out), time-major.
+        One per declared array (zeros and identities may be left out), time-major. An array may have one
+        more axis at the end: the program is then evaluated for every entry of that *stack* at once, and
+        what depends on a stacked array has that axis too.
     functions : mapping of SymPy class to callable
         The meaning of the elementwise functions.
     number : callable
@@ -83,6 +86,13 @@ class _Evaluation:
             return np.eye(self.size(a.labels[-1]), dtype=int)[np.asarray(arrays[name])]
         return np.asarray(arrays[name])
 
+    def _labelled(self, value: Any, labels: Labels) -> tuple[Any, Labels]:
+        """The value with its labels, among them the stack's where it has one more axis."""
+        if np.ndim(value) == len(labels):
+            return value, labels
+        self.sizes[STACK] = value.shape[-1]
+        return value, (*labels, STACK)
+
     def size(self, label: str) -> int:
         word = size_of(label)
         return int(word) if word.isdigit() else self.sizes[word]
@@ -103,14 +113,15 @@ class _Evaluation:
             self.values[carry.end] = self.values[name][-1 if carry.shift < 0 else 0]
 
     def _whole(self, e: Equation) -> Any:
-        return self._compute(e, e.labels, [(self._read_all(r), r.labels) for r in e.operands])
+        return self._compute(e, e.labels, [self._labelled(self._read_all(r), r.labels) for r in e.operands])
 
     def _read_all(self, r: Ref) -> Any:
         value = self.values[r.name]
         if not r.shift:
             return value
         edge = self.values[self.program.carry[r.name].boundary][None]
-        return np.concatenate([edge, value[:-1]] if r.shift < 0 else [value[1:], edge])
+        rows = _alike([edge, value[:-1]] if r.shift < 0 else [value[1:], edge])
+        return np.concatenate(rows)
 
     def _loop(self, equations: tuple[Equation, ...], direction: int) -> None:
         steps = self.sizes[TIME]
@@ -120,19 +131,21 @@ class _Evaluation:
                 operands = [self._read_row(r, t, rows) for r in e.operands]
                 rows[e.name][t] = self._compute(e, e.labels[1:], operands)
         for e in equations:
-            self.values[e.name] = np.stack(rows[e.name])
+            self.values[e.name] = np.stack(_alike(rows[e.name]))
             self._finish(e.name)
 
     def _read_row(self, r: Ref, t: int, rows: dict[str, list[Any]]) -> tuple[Any, Labels]:
         if TIME not in r.labels:
-            return self.values[r.name], r.labels
+            return self._labelled(self.values[r.name], r.labels)
         at = t + r.shift
         if not 0 <= at < self.sizes[TIME]:
-            return self.values[self.program.carry[r.name].boundary], r.labels[1:]
-        return (rows[r.name] if r.name in rows else self.values[r.name])[at], r.labels[1:]
+            return self._labelled(self.values[self.program.carry[r.name].boundary], r.labels[1:])
+        return self._labelled((rows[r.name] if r.name in rows else self.values[r.name])[at], r.labels[1:])
 
     def _compute(self, e: Equation, out: Labels, operands: list[tuple[Any, Labels]]) -> Any:
         dropped = len(e.labels) - len(out)
+        if any(STACK in labels for _, labels in operands):
+            out = (*out, STACK)
         match e:
             case Contract():
                 return _einsum(operands, out)
@@ -141,12 +154,13 @@ class _Evaluation:
                 return value.real.max(axis=tuple(i for i, x in enumerate(labels) if x not in out))
             case Pack(axis=axis):
                 axis -= dropped
-                members = [v if len(l) == len(out) else np.expand_dims(v, axis) for v, l in operands]
-                return np.concatenate(members, axis=axis)
+                wide = [len(r.labels) == len(e.labels) for r in e.operands]
+                members = [v if w else np.expand_dims(v, axis) for w, (v, _) in zip(wide, operands, strict=True)]
+                return np.concatenate(_alike(members), axis=axis)
             case Select(axis=axis, low=low, high=high):
                 value, labels = operands[0]
                 part = np.take(value, range(low, high), axis=axis - dropped)
-                return part if len(out) == len(labels) else np.squeeze(part, axis=axis - dropped)
+                return part if len(e.labels) == len(e.operands[0].labels) else np.squeeze(part, axis=axis - dropped)
             case Pointwise():
                 env = {
                     symbol(r): align(v, labels, out) for r, (v, labels) in zip(e.operands, operands, strict=True)
@@ -203,20 +217,34 @@ def condition(expr: Any, value: Callable[[sp.Expr], Any]) -> Any:
     return compare[expr.rel_op](np.real(value(expr.lhs)), np.real(value(expr.rhs)))
 
 
+def _alike(rows: list[Any]) -> list[Any]:
+    """Rows of one number of axes: those without the stack's axis are repeated along it."""
+    most = max(r.ndim for r in rows)
+    count = next(r.shape[-1] for r in rows if r.ndim == most) if most else 1
+    return [r if r.ndim == most else np.repeat(r[..., None], count, axis=-1) for r in rows]
+
+
 def align(value: Any, labels: Labels, out: Labels) -> Any:
     """Transpose and expand an array so that its axes stand as in ``out``."""
+    if labels == out:
+        return value
     order = [labels.index(x) for x in out if x in labels]
     value = np.transpose(value, order)
     return value[tuple(slice(None) if x in labels else None for x in out)]
 
 
 def _einsum(operands: list[tuple[Any, Labels]], out: Labels) -> Any:
+    return np.einsum(_subscripts(tuple(labels for _, labels in operands), out), *(v for v, _ in operands))
+
+
+@lru_cache(maxsize=None)
+def _subscripts(operands: tuple[Labels, ...], out: Labels) -> str:
     letters: dict[str, str] = {}
-    for labels in (*(labels for _, labels in operands), out):
+    for labels in (*operands, out):
         for x in labels:
             letters.setdefault(x, chr(ord("a") + len(letters)))
-    spell = ["".join(letters[x] for x in labels) for _, labels in operands]
-    return np.einsum(f"{','.join(spell)}->{''.join(letters[x] for x in out)}", *(v for v, _ in operands))
+    spell = ["".join(letters[x] for x in labels) for labels in operands]
+    return f"{','.join(spell)}->{''.join(letters[x] for x in out)}"
 
 
 def _sizes(program: Program, arrays: Mapping[str, Any]) -> dict[str, int]:

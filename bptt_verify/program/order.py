@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -25,6 +26,7 @@ class Component:
     direction: int
 
 
+@lru_cache(maxsize=256)
 def components(program: Program) -> tuple[Component, ...]:
     """Order the program into components, keeping the given order wherever dependences allow.
 

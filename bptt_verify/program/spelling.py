@@ -27,6 +27,7 @@ class Style:
     fraction: Callable[[str, str], str] | None
     power: Callable[[str, str], str]
     root: Callable[[str], str]
+    choice: Callable[[sp.Piecewise, Callable[[sp.Expr], str]], str]
 
 
 def spell(expr: sp.Expr, style: Style, rank: Mapping[sp.Expr, int]) -> str:
@@ -75,8 +76,8 @@ class _Speller:
             return self._product(expr)
         if expr.is_Pow:
             return self._power(*expr.args)
-        if isinstance(expr, sp.Piecewise | sp.core.relational.Relational | sp.logic.boolalg.BooleanFunction):
-            return str(expr), ATOM
+        if isinstance(expr, sp.Piecewise):
+            return self.style.choice(expr, lambda part: self.write(part)[0]), ATOM
         return self.style.call(expr.func.__name__, [self.write(a)[0] for a in expr.args]), ATOM
 
     def inside(self, expr: sp.Expr, level: int) -> str:
@@ -118,4 +119,5 @@ class _Speller:
             if self.style.fraction:
                 return self.style.fraction("1", self.write(base**-power)[0]), ATOM
             return f"1{self.style.over}{self.inside(base**-power, POWER)}", MUL
-        return self.style.power(self.inside(base, ATOM), self.write(power)[0]), POWER
+        exponent = self.write(power)[0] if power.is_number else self.inside(power, ATOM)
+        return self.style.power(self.inside(base, ATOM), exponent), POWER

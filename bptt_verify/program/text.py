@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import sympy as sp
 
@@ -52,7 +53,11 @@ def formula(e: Equation) -> str:
 
 def pointwise_text(e: Pointwise) -> str:
     """The right-hand side of a Pointwise equation."""
-    names: dict[sp.Expr, str] = {symbol(r): spelled(r) for r in e.operands}
+    own = _sizes(e.labels)
+    turned = own[::-1] if len(own) == 2 else None
+    names: dict[sp.Expr, str] = {
+        symbol(r): spelled(r) + ("ᵀ" if _sizes(r.labels) == turned else "") for r in e.operands
+    }
     rank = {symbol(r): i for i, r in enumerate(e.operands)}
 
     def power(base: str, exponent: str) -> str:
@@ -68,8 +73,22 @@ def pointwise_text(e: Pointwise) -> str:
         fraction=None,
         power=power,
         root=lambda u: f"√({u})",
+        choice=_choice,
     )
     return spell(e.expr, style, rank)
+
+
+def _choice(expr: sp.Piecewise, write: Callable[[sp.Expr], str]) -> str:
+    *branches, (last, _) = expr.args
+    return "{" + ", ".join([*(f"{write(u)} if {_truth(c, write)}" for u, c in branches), f"else {write(last)}"]) + "}"
+
+
+def _truth(c: sp.Basic, write: Callable[[sp.Expr], str]) -> str:
+    if isinstance(c, sp.And | sp.Or):
+        return (" and " if isinstance(c, sp.And) else " or ").join(sorted(_truth(a, write) for a in c.args))
+    if isinstance(c, sp.Not):
+        return f"not {_truth(c.args[0], write)}"
+    return f"{write(c.lhs)} {c.rel_op} {write(c.rhs)}"
 
 
 def _sizes(labels: Labels) -> Labels:

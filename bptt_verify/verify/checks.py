@@ -1,0 +1,182 @@
+"""``check_gradient`` and its twin ``assert_gradient``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from bptt_verify.check import Arrays, Case, Problem, judge_gradient, taylor_evidence
+from bptt_verify.errors import CheckFailedError, UsageError
+from bptt_verify.language import Recurrence
+from bptt_verify.verdict import Evidence, Report, combine
+from bptt_verify.verify.adapters import Adapted, adapted, as_array
+from bptt_verify.verify.diagnosis import diagnosis
+from bptt_verify.verify.problems import DRAWS, Inputs, Reduction, recurrence_problem
+
+DIAGNOSED_STEPS = 12  # cases longer than this add nothing to a diagnosis but time
+
+
+def check_gradient(
+    fn: Callable[..., Any],
+    against: Recurrence | Callable[..., Any],
+    *,
+    inputs: Inputs = None,
+    rng: int | np.random.Generator | None = None,
+    reduction: Reduction = "mean",
+) -> Report:
+    """Check a gradient function against a recurrence, or against a loss function.
+
+    Parameters
+    ----------
+    fn : callable
+        ``fn(**arrays) -> (loss, grads)``, grads a mapping with one array per parameter (and, where it
+        provides them, per real input and initial state). It is sent only the arrays it takes.
+    against : Recurrence or callable
+        The equations; or any ``loss(**arrays)`` of real arrays.
+    inputs : dict of arrays, or function of a Generator returning one, optional
+        With a recurrence, replaces the inputs the library draws. With a loss function, required; every
+        floating-point array in it is a block whose gradient is expected.
+    rng : int or Generator, optional
+        Seed of everything random; fresh if left out, and printed in the report.
+    reduction : {"mean", "sum"} or array (T, B)
+        The weights of the loss terms that a function without the argument ``weights`` uses.
+
+    Returns
+    -------
+    Report
+        ``.verdict`` is ``"verified"``, ``"refuted"`` or ``"inconclusive"``.
+
+    Raises
+    ------
+    UsageError
+        If an argument is not as described.
+    """
+    seed, generator = _generator(rng)
+    if isinstance(against, Recurrence):
+        known = _known(against)
+        wrapped = adapted(fn, known)
+        problem = recurrence_problem(against, wrapped, inputs, reduction)
+    elif callable(against):
+        wrapped = adapted(fn, None)
+        problem = loss_problem(fn, against, inputs)
+    else:
+        raise UsageError(f"against={against!r:.60}; expected a Recurrence or a loss function loss(**arrays).")
+    problem, cases = _drawn_once(problem, generator)
+    evidence, notes = judge_gradient(wrapped, problem, generator)
+    if any(e.name.startswith("finite") and e.verdict != "verified" for e in evidence):
+        evidence = _with_slopes(evidence, wrapped, problem, generator)
+    cause = None
+    if isinstance(against, Recurrence):
+        notes = (*_not_sent(against, wrapped, reduction), *notes)
+        if combine(e.verdict for e in evidence) == "refuted":
+            told = [c.arrays for c in cases if _told(problem, c.arrays)]
+            cause = diagnosis(against, wrapped, told or [c.arrays for c in cases[:1]])
+    name = getattr(fn, "__qualname__", None) or type(fn).__name__
+    return Report(f"{name} against {_named(against)}", evidence, cause, notes, seed)
+
+
+def assert_gradient(
+    fn: Callable[..., Any],
+    against: Recurrence | Callable[..., Any],
+    *,
+    inputs: Inputs = None,
+    rng: int | np.random.Generator | None = None,
+    reduction: Reduction = "mean",
+) -> Report:
+    """As ``check_gradient``; raises unless the verdict is ``"verified"``.
+
+    Raises
+    ------
+    CheckFailedError
+        With the whole report as its message.
+    """
+    report = check_gradient(fn, against, inputs=inputs, rng=rng, reduction=reduction)
+    if report.verdict != "verified":
+        raise CheckFailedError(report)
+    return report
+
+
+def loss_problem(fn: Callable[..., Any], loss: Callable[..., Any], inputs: Inputs) -> Problem:
+    """The Problem of a function that should compute the gradient of a plain loss function.
+
+    Raises
+    ------
+    UsageError
+        If there are no inputs, or no floating-point array among them.
+    """
+    if inputs is None:
+        raise UsageError(
+            "inputs=None; expected a dict of arrays, or a function of a numpy.random.Generator that returns one, since "
+            "a loss function does not say what it takes. Against a Recurrence inputs may be left out."
+        )
+
+    def draw(rng: np.random.Generator) -> Iterator[Case]:
+        given = [inputs(rng) for _ in range(DRAWS)] if callable(inputs) else [inputs]
+        for k, arrays in enumerate(given):
+            yield Case(f"inputs {k + 1}", _arrays(arrays))
+
+    first = _arrays(inputs(np.random.default_rng(0)) if callable(inputs) else inputs)
+    blocks = tuple(k for k, v in first.items() if v.dtype.kind == "f")
+    if not blocks:
+        raise UsageError(f"inputs: {', '.join(first)} are all integers; expected at least one floating-point array.")
+    name = getattr(loss, "__qualname__", None) or type(loss).__name__
+    sent = adapted(loss, first)
+    return Problem(f"the gradient of {name}", blocks, (), lambda arrays: sent(arrays), draw)
+
+
+def _arrays(arrays: Any) -> dict[str, Any]:
+    if not isinstance(arrays, Mapping) or not arrays:
+        raise UsageError(f"inputs={arrays!r:.60}; expected a non-empty dict of arrays, or a function that returns one.")
+    checked = {k: as_array(v, k) for k, v in arrays.items()}
+    return {k: v.astype(float) if v.dtype.kind == "f" else v for k, v in checked.items()}
+
+
+def _generator(rng: int | np.random.Generator | None) -> tuple[int | None, np.random.Generator]:
+    if isinstance(rng, np.random.Generator):
+        return None, rng
+    if rng is not None and (isinstance(rng, bool) or not isinstance(rng, int | np.integer) or rng < 0):
+        raise UsageError(f"rng={rng!r:.60}; expected a non-negative integer seed or a numpy.random.Generator.")
+    seed = int(np.random.SeedSequence().generate_state(1)[0]) if rng is None else int(rng)
+    return seed, np.random.default_rng(seed)
+
+
+def _drawn_once(problem: Problem, rng: np.random.Generator) -> tuple[Problem, list[Case]]:
+    """The problem with its cases drawn, so that every way of looking sees the same inputs."""
+    from dataclasses import replace
+
+    cases = list(problem.draw(rng))
+    return replace(problem, draw=lambda _: cases), cases
+
+
+def _with_slopes(
+    evidence: tuple[Evidence, ...], fn: Adapted, problem: Problem, rng: np.random.Generator
+) -> tuple[Evidence, ...]:
+    """Taylor slopes as a second witness where there is no complex step."""
+    return (*evidence, taylor_evidence(fn, problem, rng))
+
+
+def _known(rec: Recurrence) -> dict[str, None]:
+    names = (*rec.inputs, *rec.targets, *rec.params, *(f"{s}0" for s in rec.states), "weights")
+    return dict.fromkeys(names)
+
+
+def _not_sent(rec: Recurrence, fn: Adapted, reduction: Reduction) -> tuple[str, ...]:
+    missing = [n for n in _known(rec) if not fn.takes(n)]
+    notes = [f"{n} is not an argument of the function and was not sent" for n in missing if n != "weights"]
+    if "weights" in missing:
+        shown = repr(reduction) if isinstance(reduction, str) else "the given array"
+        notes.append(f"the function takes no weights: it is judged with reduction={shown}")
+    return tuple(notes)
+
+
+def _told(problem: Problem, arrays: Arrays) -> bool:
+    """Whether a case is worth the time of a diagnosis: more than one step, not too many."""
+    return problem.steps is None or 1 < problem.steps(arrays) <= DIAGNOSED_STEPS
+
+
+def _named(against: Any) -> str:
+    if isinstance(against, Recurrence):
+        return f"the recurrence {against.name}"
+    return f"the loss {getattr(against, '__qualname__', None) or type(against).__name__}"

@@ -1,0 +1,254 @@
+"""From a recurrence, or a loss function, to the Problem that the numerical verifier judges.
+
+The inputs decide what is caught. Those drawn here have distinct sizes for every axis, T from 1 to 40,
+more than one sequence, a non-zero initial state, uneven weights, and a vanishing, a saturated and a
+growing regime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bptt_verify.check import Array, Arrays, Case, Problem
+from bptt_verify.errors import UsageError
+from bptt_verify.language import Recurrence
+from bptt_verify.program import evaluate
+from bptt_verify.verify.adapters import Adapted, as_array
+
+Inputs = Mapping[str, Any] | Callable[[np.random.Generator], Mapping[str, Any]] | None
+Reduction = str | Array
+
+DRAWS = 3  # how often a function of a generator is asked for inputs
+ATTEMPTS = 20  # how often a case is drawn anew where the loss is not finite
+
+
+@dataclass(frozen=True)
+class Regime:
+    """How one case is drawn: its length, its batch, the gain of the matrices."""
+
+    name: str
+    steps: int
+    batch: int
+    gain: float
+
+
+REGIMES = (
+    Regime("one step", 1, 1, 1.0),
+    Regime("two steps", 2, 1, 1.0),
+    Regime("batch", 5, 3, 1.0),
+    Regime("vanishing", 12, 2, 0.15),
+    Regime("saturated", 6, 2, 3.0),
+    Regime("growing", 9, 2, 1.7),
+    Regime("long", 40, 2, 1.0),
+)
+
+
+class RecurrenceLoss:
+    """The loss of a recurrence by direct evaluation of its program, at one point or at many at once."""
+
+    def __init__(self, rec: Recurrence) -> None:
+        self.program, self.result = rec.program, dict(rec.program.results)["loss"]
+
+    def __call__(self, arrays: Arrays) -> Any:
+        """The loss."""
+        return evaluate(self.program, arrays)[self.result][()]
+
+    def many(self, points: Sequence[Arrays]) -> Array:
+        """The losses at many points: arrays that differ are stacked along one more axis."""
+        first = points[0]
+        stacked = {
+            k: v if all(p[k] is v for p in points) else np.stack([p[k] for p in points], axis=-1)
+            for k, v in first.items()
+        }
+        return np.broadcast_to(evaluate(self.program, stacked)[self.result], (len(points),))
+
+
+def recurrence_problem(
+    rec: Recurrence, fn: Adapted, inputs: Inputs = None, reduction: Reduction = "mean"
+) -> Problem:
+    """The Problem of a function that should compute the gradient of ``rec``.
+
+    Parameters
+    ----------
+    rec : Recurrence
+    fn : Adapted
+        Decides which arrays vary: where it takes no ``weights`` those of ``reduction`` are meant; where
+        it takes no initial state that state is zero.
+    inputs : dict of arrays, or function of a Generator, optional
+        Replaces the drawn inputs. Weights and initial states may be left out.
+    reduction : {"mean", "sum"} or array
+        The weights that a function without ``weights`` uses.
+    """
+    initial = tuple(f"{s}0" for s in rec.states)
+    real = tuple(n for n in rec.inputs if n not in rec.onehot)
+    _check_parameters(rec, fn)
+
+    def complete(name: str, arrays: Mapping[str, Any], rng: np.random.Generator | None) -> Case:
+        return Case(name, _completed(rec, fn, arrays, reduction, rng))
+
+    def draw(rng: np.random.Generator) -> Iterator[Case]:
+        if inputs is None:
+            for case in recurrence_cases(rec, rng):
+                yield complete(case.name, case.arrays, None)
+        elif callable(inputs):
+            for k in range(DRAWS):
+                yield complete(f"inputs {k + 1}", _given(rec, inputs(rng)), rng)
+        else:
+            yield complete("the given inputs", _given(rec, inputs), rng)
+
+    sent = tuple(n for n in (*real, *initial) if fn.takes(n))
+    shorten = _shortened(rec) if isinstance(reduction, str) else None
+    return Problem(
+        subject=f"the gradient of {rec.name}",
+        required=tuple(rec.params),
+        optional=sent,
+        loss=RecurrenceLoss(rec),
+        draw=draw,
+        steps=lambda arrays: int(_series(rec, arrays).shape[0]),
+        at_step=_at_step if fn.takes("weights") else None,
+        shorten=_reweighted(rec, fn, shorten, reduction) if shorten else None,
+    )
+
+
+def _check_parameters(rec: Recurrence, fn: Adapted) -> None:
+    for name in rec.params:
+        if not fn.takes(name):
+            raise UsageError(
+                f"fn={getattr(fn.function, '__name__', fn.function)!r} takes no argument {name!r}; expected every "
+                f"parameter of {rec.name}: {', '.join(rec.params)}."
+            )
+
+
+def _series(rec: Recurrence, arrays: Arrays) -> Array:
+    return arrays[next(iter({**rec.inputs, **rec.targets}))]
+
+
+def _given(rec: Recurrence, arrays: Any) -> dict[str, Array]:
+    """A user's inputs, checked against the declarations."""
+    if not isinstance(arrays, Mapping):
+        raise UsageError(f"inputs={arrays!r:.60}; expected a dict of arrays by declared name, or a function of an rng.")
+    optional = {*(f"{s}0" for s in rec.states), "weights"}
+    needed = {*rec.inputs, *rec.targets, *rec.params}
+    unknown, missing = sorted(set(arrays) - needed - optional), sorted(needed - set(arrays))
+    if unknown or missing:
+        what = f"unknown array {unknown[0]!r}" if unknown else f"missing array {missing[0]!r}"
+        raise UsageError(f"inputs: {what}; expected {', '.join(sorted(needed))} (and {', '.join(sorted(optional))}).")
+    checked = {k: as_array(v, k) for k, v in arrays.items()}
+    return {k: v if k in rec.onehot else v.astype(float) for k, v in checked.items()}
+
+
+def _completed(
+    rec: Recurrence, fn: Adapted, arrays: Mapping[str, Any], reduction: Reduction, rng: np.random.Generator | None
+) -> dict[str, Array]:
+    """Weights and initial states as the function under test will understand them."""
+    full = dict(arrays)
+    steps, batch = _series(rec, full).shape[:2]
+    sizes = {w: n for k, v in full.items() for w, n in _words(rec, k, v)}
+    for state, words in rec.states.items():
+        shape = (batch, *(sizes[w] for w in words))
+        if not fn.takes(f"{state}0"):
+            full[f"{state}0"] = np.zeros(shape)
+        elif f"{state}0" not in full:
+            full[f"{state}0"] = rng.normal(size=shape) * 0.5 if rng is not None else np.zeros(shape)
+    if not fn.takes("weights"):
+        full["weights"] = reduction_weights(reduction, steps, batch)
+    elif "weights" not in full:
+        full["weights"] = reduction_weights("mean", steps, batch)
+    return full
+
+
+def _words(rec: Recurrence, name: str, array: Array) -> Iterator[tuple[str, int]]:
+    d = rec.declarations.get(name.removesuffix("0") if name not in rec.declarations else name)
+    if d is not None and not d.onehot and len(d.sizes):
+        yield from zip(d.sizes, array.shape[-len(d.sizes) :], strict=True)
+
+
+def reduction_weights(reduction: Reduction, steps: int, batch: int) -> Array:
+    """The weights (T, B) that a reduction means.
+
+    Raises
+    ------
+    UsageError
+        If it is neither ``"mean"``, ``"sum"``, nor an array that fits (T, B).
+    """
+    if isinstance(reduction, str):
+        if reduction not in ("mean", "sum"):
+            raise UsageError(f"reduction={reduction!r}; expected 'mean', 'sum', or an array of weights (T, B).")
+        return np.full((steps, batch), 1.0 if reduction == "sum" else 1 / (steps * batch))
+    array = np.asarray(reduction, dtype=float)
+    try:
+        return np.broadcast_to(array, (steps, batch)).copy()
+    except ValueError:
+        raise UsageError(f"reduction: shape={array.shape}; expected weights (T, B)=({steps}, {batch}).") from None
+
+
+def _at_step(arrays: Arrays, t: int) -> Arrays:
+    weights = np.zeros_like(arrays["weights"])
+    weights[t - 1] = 1.0
+    return {**arrays, "weights": weights}
+
+
+def _shortened(rec: Recurrence) -> Callable[[Arrays, int], dict[str, Array]]:
+    series = (*rec.inputs, *rec.targets, "weights")
+    return lambda arrays, steps: {k: v[:steps] if k in series else v for k, v in arrays.items()}
+
+
+def _reweighted(
+    rec: Recurrence, fn: Adapted, shorten: Callable[[Arrays, int], dict[str, Array]], reduction: Reduction
+) -> Callable[[Arrays, int], Arrays]:
+    """Cut to the first steps, with the weights that the function means for that many steps."""
+
+    def cut(arrays: Arrays, steps: int) -> Arrays:
+        short = shorten(arrays, steps)
+        if not fn.takes("weights"):
+            short["weights"] = reduction_weights(reduction, *short["weights"].shape)
+        return short
+
+    return cut
+
+
+def recurrence_cases(rec: Recurrence, rng: np.random.Generator, regimes: tuple[Regime, ...] = REGIMES) -> Iterator[Case]:
+    """Telling inputs for a recurrence.
+
+    A case in which the loss is not finite (a logarithm or a root of a random number, say) is drawn
+    anew, with smaller and with positive numbers; if that never helps the last draw is kept.
+    """
+    words = list(dict.fromkeys(w for d in rec.declarations.values() for w in d.sizes))
+    sizes = {w: k + 2 for k, w in enumerate(sorted(words))}
+    for regime in regimes:
+        arrays: dict[str, Array] = {}
+        for attempt in range(ATTEMPTS):
+            arrays = _drawn(rec, rng, regime, sizes, attempt)
+            with np.errstate(all="ignore"):
+                values = evaluate(rec.program, arrays)
+            if np.isfinite(values[dict(rec.program.results)["loss"]]):
+                break
+        yield Case(f"{regime.name} (T={regime.steps}, B={regime.batch})", arrays)
+
+
+def _drawn(
+    rec: Recurrence, rng: np.random.Generator, regime: Regime, sizes: Mapping[str, int], attempt: int
+) -> dict[str, Array]:
+    def real(shape: tuple[int, ...], scale: float) -> Array:
+        values = rng.normal(size=shape) * scale * 0.7 ** (attempt // 2)
+        return np.abs(values) if attempt % 2 else values
+
+    arrays: dict[str, Array] = {}
+    for name, d in rec.declarations.items():
+        shape = tuple(sizes[w] for w in d.sizes)
+        series = (regime.steps, regime.batch)
+        if d.onehot:
+            arrays[name] = rng.integers(0, shape[0], size=series)
+        elif d.role in ("input", "target"):
+            arrays[name] = real((*series, *shape), 1.0)
+        elif d.role == "state":
+            arrays[f"{name}0"] = real((regime.batch, *shape), 0.7)
+        else:
+            gain = regime.gain / np.sqrt(shape[-1]) if len(shape) == 2 else 0.5
+            arrays[name] = real(shape, gain)
+    arrays["weights"] = rng.uniform(0.2, 1.0, size=(regime.steps, regime.batch))
+    return arrays
