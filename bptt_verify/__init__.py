@@ -1,1 +1,101 @@
+"""Verified gradients for recurrent computation: derive, generate, check, certify.
 
+Names are loaded when they are first used, so that ``import bptt_verify`` is light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from bptt_verify import cells as cells
+    from bptt_verify.certification import Certificate as Certificate
+    from bptt_verify.certification import certify as certify
+    from bptt_verify.certification import recheck as recheck
+    from bptt_verify.codegen import Kernel as Kernel
+    from bptt_verify.codegen import generate as generate
+    from bptt_verify.derivation import Derivation as Derivation
+    from bptt_verify.errors import ArrayError as ArrayError
+    from bptt_verify.errors import BpttVerifyError as BpttVerifyError
+    from bptt_verify.errors import CertificateError as CertificateError
+    from bptt_verify.errors import CheckFailedError as CheckFailedError
+    from bptt_verify.errors import NameRefusedError as NameRefusedError
+    from bptt_verify.errors import RecurrenceError as RecurrenceError
+    from bptt_verify.errors import SizeError as SizeError
+    from bptt_verify.errors import UnsupportedError as UnsupportedError
+    from bptt_verify.errors import UsageError as UsageError
+    from bptt_verify.estimators import Full as Full
+    from bptt_verify.language import Input as Input
+    from bptt_verify.language import Param as Param
+    from bptt_verify.language import Recurrence as Recurrence
+    from bptt_verify.language import State as State
+    from bptt_verify.language import Step as Step
+    from bptt_verify.language import Target as Target
+    from bptt_verify.language import atan as atan
+    from bptt_verify.language import cos as cos
+    from bptt_verify.language import cosh as cosh
+    from bptt_verify.language import dot as dot
+    from bptt_verify.language import erf as erf
+    from bptt_verify.language import exp as exp
+    from bptt_verify.language import log as log
+    from bptt_verify.language import mean as mean
+    from bptt_verify.language import pointwise as pointwise
+    from bptt_verify.language import recurrence as recurrence
+    from bptt_verify.language import relu as relu
+    from bptt_verify.language import run as run
+    from bptt_verify.language import sigmoid as sigmoid
+    from bptt_verify.language import sigmoid_cross_entropy as sigmoid_cross_entropy
+    from bptt_verify.language import sin as sin
+    from bptt_verify.language import sinh as sinh
+    from bptt_verify.language import softmax as softmax
+    from bptt_verify.language import softmax_cross_entropy as softmax_cross_entropy
+    from bptt_verify.language import softplus as softplus
+    from bptt_verify.language import sqrt as sqrt
+    from bptt_verify.language import squared_error as squared_error
+    from bptt_verify.language import sum as sum
+    from bptt_verify.language import tan as tan
+    from bptt_verify.language import tanh as tanh
+    from bptt_verify.derivation import derive as derive
+    from bptt_verify.verdict import Evidence as Evidence
+    from bptt_verify.verdict import Finding as Finding
+    from bptt_verify.verdict import Report as Report
+    from bptt_verify.verify import assert_gradient as assert_gradient
+    from bptt_verify.verify import check_gradient as check_gradient
+
+# Where each public name lives.
+_ROOMS = {
+    "certification": "Certificate certify recheck",
+    "codegen": "Kernel generate",
+    "derivation": "Derivation derive",
+    "errors": (
+        "ArrayError BpttVerifyError CertificateError CheckFailedError NameRefusedError RecurrenceError SizeError "
+        "UnsupportedError UsageError"
+    ),
+    "estimators": "Full",
+    "language": (
+        "Input Param Recurrence State Step Target atan cos cosh dot erf exp log mean pointwise recurrence relu run "
+        "sigmoid sigmoid_cross_entropy sin sinh softmax softmax_cross_entropy softplus sqrt squared_error sum tan tanh"
+    ),
+    "verdict": "Evidence Finding Report",
+    "verify": "assert_gradient check_gradient",
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+__all__ = ["__version__", "cells", *sorted(_HOME)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name == "cells":
+        return importlib.import_module("bptt_verify.cells")
+    if name not in _HOME:
+        raise AttributeError(f"module 'bptt_verify' has no attribute {name!r}; see bptt_verify.__all__")
+    value = getattr(importlib.import_module(f"bptt_verify.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -30,7 +30,7 @@ from bptt_verify.language import (
     tanh,
 )
 
-SIZES = {"d": 2, "e": 4, "m": 4, "n": 3, "q": 2, "v": 5}
+SIZES = {"d": 2, "m": 4, "n": 3, "q": 2, "v": 5, "in_": 2, "size": 3, "dtype": 4, "h_prev": 2, "h_t": 3}
 
 
 def draw(rec, rng, T=4, B=2, sizes=SIZES, scale=1.0):
@@ -237,6 +237,13 @@ def layer_norm(
 
 
 @recurrence
+def root_mean_square_norm(x=Input("n"), h=State("n"), A=Param("n n"), g=Param("n")):
+    a = A @ h + x
+    h = g * a / sqrt(mean(a**2))
+    return Step(h=h, output=h, loss=sqrt(mean(h * h)) + mean(x) ** 2)
+
+
+@recurrence
 def attention(
     x=Input("d"), y=Target("n"), h=State("n"),
     K=Param("m n"), Q=Param("n d"), V=Param("n m"), A=Param("n n"),
@@ -284,7 +291,7 @@ def user_functions(x=Input("n"), y=Target("n"), h=State("n"), A=Param("n n"), b=
 def powers(x=Input("n"), h=State("n"), a=Param("n"), b=Param("n")):
     p = exp(a)
     h = tanh((p + h**2) ** 1.5 + (1 + x**2) ** -0.5 - p**-2 + 2**b + (1 + h**2) ** b)
-    return Step(h=h, output=h**3, loss=sum((1 + h**2) ** sp.Rational(1, 3)))
+    return Step(h=h, output=h**3, loss=sum((1 + h**2) ** (1 / 3)))
 
 
 @recurrence
@@ -422,6 +429,22 @@ def names_of_generated_code(
     range_ = R @ tanh(sizes)
     work_n = squared_error(range_, y)
     return Step(h=given, h_bar=sizes, output=range_, loss=work_n)
+
+
+@recurrence
+def names_of_derived_values(
+    x=Input("h_prev"), y=Target("h_t", onehot=True), h=State("h_t"), W_dot=Param("h_t h_prev"),
+    W=Param("h_t h_prev"), A=Param("h_t h_t"), output_cotangent=Param("h_t"), h_cotangent=Param("h_t"),
+):  # fmt: skip
+    range = W @ x
+    x_dot = W_dot @ x + output_cotangent
+    h_pre = range * x_dot
+    identity_h_t = tanh(h_pre)
+    y_onehot = A @ h + h_cotangent * identity_h_t
+    h = A.T @ identity_h_t + y_onehot
+    h_bar = sin(h)
+    dict = h_bar * identity_h_t
+    return Step(h=h, output=dict, loss=softmax_cross_entropy(dict, y))
 
 
 EXTRA_CELLS = {name: value for name, value in globals().items() if type(value).__name__ == "Recurrence"}

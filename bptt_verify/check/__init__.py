@@ -16,6 +16,7 @@ from bptt_verify.check.noise import (
 )
 from bptt_verify.check.problem import Array, Arrays, Case, GradientFunction, Loss, Problem
 from bptt_verify.check.reference import analytic, complex_gradient, complex_slope, difference_gradient
+from bptt_verify.check.screening import caught
 from bptt_verify.check.slopes import taylor_evidence
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Precision",
     "Problem",
     "analytic",
+    "caught",
     "complex_gradient",
     "complex_slope",
     "difference_evidence",

@@ -139,14 +139,10 @@ def compare(bench: Bench, point: Point, block: str) -> Outcome:
     if not np.any(wanted.trusted):
         return Outcome(block, point, "undecided", method, why="finite differences do not converge")
     grad, scale = point.grads[block], wanted.scale
-    moved = _moved(bench, point.arrays, block, method)
-    slack = _slack(bench, point, block, scale, moved)
-    found = wanted.found(grad)
+    moved = conditioning(bench, point.arrays, block, method)
+    slack = noise_slack(bench, point, block, scale, moved)
+    found, gaps, allowed = gaps_and_allowed(wanted, grad, slack)
     with np.errstate(all="ignore"):
-        gaps = np.abs(found - wanted.values)
-        gaps = np.where(wanted.trusted, np.where(np.isfinite(found), gaps, np.inf), 0.0)
-        allowed = (RELATIVE * scale + slack) * wanted.weights() + 8 * wanted.errors
-        allowed = np.where(wanted.trusted, allowed, 0.0)
         over = gaps > allowed
         worst = int(np.argmax(np.where(over, gaps / wanted.weights(), -1.0) if over.any() else gaps))
         relative = float(gaps[worst] / wanted.weights()[worst] / scale) if scale else float(gaps[worst] > 0)
@@ -164,13 +160,23 @@ def compare(bench: Bench, point: Point, block: str) -> Outcome:
     return outcome(state="right")
 
 
+def gaps_and_allowed(wanted: Expected, grad: Array, slack: float) -> tuple[Array, Array, Array]:
+    """The numbers found, how far they are from those expected, and how far they may be."""
+    found = wanted.found(grad)
+    with np.errstate(all="ignore"):
+        gaps = np.abs(found - wanted.values)
+        gaps = np.where(wanted.trusted, np.where(np.isfinite(found), gaps, np.inf), 0.0)
+        allowed = (RELATIVE * wanted.scale + slack) * wanted.weights() + 8 * wanted.errors
+        return found, gaps, np.where(wanted.trusted, allowed, 0.0)
+
+
 def _index(wanted: Expected, worst: int, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     if worst >= len(wanted.positions):
         return None
     return tuple(int(i) for i in np.unravel_index(int(wanted.positions[worst]), shape))
 
 
-def _moved(bench: Bench, arrays: Arrays, block: str, method: Method) -> float:
+def conditioning(bench: Bench, arrays: Arrays, block: str, method: Method) -> float:
     """Conditioning of the block's gradient: how far it moves when the inputs' last digits do."""
     direction = signs(np.shape(arrays[block]), bench.rng)
     if method == "complex step":
@@ -187,7 +193,7 @@ def _moved(bench: Bench, arrays: Arrays, block: str, method: Method) -> float:
     return moved if np.isfinite(moved) else 0.0
 
 
-def _slack(bench: Bench, point: Point, block: str, scale: float, moved: float) -> float:
+def noise_slack(bench: Bench, point: Point, block: str, scale: float, moved: float) -> float:
     """The noise floor; a block that is zero up to rounding is judged by the size of everything else."""
     floor = noise.floor(scale, moved, point.arrays, bench.precision)
     if scale > 0 and moved < 0.1 * scale:

@@ -37,6 +37,8 @@ from bptt_verify.program import (
 INDENT = "    "
 BACKWARD = "# Backward in time. T2: λ_t = c_t + J_{t+1}ᵀ λ_{t+1}"
 FORWARD = "# Forward in time."
+# What generated functions use besides the names of the program.
+USED_NAMES = frozenset({"np", "scipy", "t", "dtype", "range", "reversed", "dict", "Trace"})
 
 
 class Body:
@@ -60,6 +62,8 @@ class Body:
         self.rows: list[str] = []
         self.scratch: dict[str, str] = {}
         self.codes = _codes(program)
+        sizes = {self.size_text(x) for name in program.names() for x in program.labels(name)}
+        self.names = {*self.codes.values(), *sizes}  # not free for rows and temporaries
         self.dense = {
             r.name
             for e in program.equations
@@ -317,7 +321,7 @@ class Body:
         for k, code in enumerate(self.rows):
             uses = text.count(f"\x00{k}\x00") + sum(f"\x00{k}\x00" in other for other in self.rows)
             if uses > 1 and self.fast:
-                bound[k] = _row_name(code, set(bound.values()) | set(self.codes.values()), self)
+                bound[k] = _row_name(code, {*bound.values(), *self.temporaries} | self.names, self)
                 lines.append((k, f"{bound[k]} = {code}"))
 
         def fill(part: str) -> str:
@@ -405,7 +409,7 @@ class Body:
     def _temporary(self, labels: tuple[str, ...], k: int) -> str:
         sizes = "".join(x.replace("'", "") for x in labels if x != BATCH)
         name = f"work_{sizes}" + (f"_{k + 1}" if k else "")
-        while name in self.codes.values():
+        while name in self.names or self.temporaries.get(name, self._empty(labels)) != self._empty(labels):
             name += "_"
         self.temporaries[name] = self._empty(labels)
         return name
@@ -456,7 +460,7 @@ def _is_late(body: Body, stem: re.Match[str] | None) -> bool:
 
 def _codes(program: Program) -> dict[str, str]:
     """Python identifiers: the program's own names, moved aside where the generated code needs the name."""
-    used: set[str] = {"np", "scipy", "T", "B", "t", "dtype"}
+    used = {*USED_NAMES, TIME, BATCH} | {f"{a.name}_onehot" for a in program.arrays if a.index}
     codes = {}
     for name in program.names():
         code = name

@@ -39,9 +39,6 @@ def number(value: sp.Expr) -> str:
 
 def expression(expr: sp.Expr, names: Mapping[sp.Expr, str], rank: Mapping[sp.Expr, int]) -> str:
     """``expr`` as one Python expression."""
-    if isinstance(expr, sp.Piecewise):
-        return _piecewise(expr, lambda part: expression(part, names, rank))
-
     def call(name: str, args: list[str]) -> str:
         kind = next((k for k in FUNCTIONS if k.__name__ == name), None)
         if kind is not None:
@@ -55,10 +52,12 @@ def expression(expr: sp.Expr, names: Mapping[sp.Expr, str], rank: Mapping[sp.Exp
         number=number,
         over=" / ",
         fraction=None,
-        power=lambda base, power: f"{base} * {base}" if power == "2" and base.isidentifier() else f"{base} ** {power}",
+        power=lambda base, power: f"{base}**{power}",
         root=lambda u: f"np.sqrt({u})",
+        choice=_piecewise,
     )
-    return spell(expr, style, rank)
+    constants = {f: sp.Float(f.evalf(20), 20) for f in expr.atoms(sp.Function) if f.is_number}
+    return spell(expr.xreplace(constants), style, rank)
 
 
 def _special(name: str, args: list[str]) -> str:
@@ -69,13 +68,14 @@ def _special(name: str, args: list[str]) -> str:
             text = f"{ufunc}({text}, {a})"
         return text
     if name == "Heaviside":
-        return f"np.heaviside({args[0]}, {args[1]})"
+        return f"np.heaviside(np.real({args[0]}), {args[1]})"
     raise UnsupportedError(f"{name} cannot be generated")
 
 
 def _piecewise(expr: sp.Piecewise, write: Callable[[sp.Expr], str]) -> str:
     *branches, (last, _) = expr.args
-    text = write(last)
+    constant = all(value.is_number for value, _ in expr.args)
+    text = f"dtype.type({write(last)})" if constant else write(last)  # numbers alone would be float64
     for value, truth in reversed(branches):
         text = f"np.where({_condition(truth, write)}, {write(value)}, {text})"
     return text

@@ -34,8 +34,8 @@ def _prepare(given: Mapping[str, Any], needed: Sequence[str], seeds: Mapping[str
             arrays[name] = np.zeros([sizes[w] for w in SHAPES[name]])
     for name, shape in shapes.items():
         extra.setdefault(name, np.zeros([sizes[w] for w in shape]))
-    ready = [np.ascontiguousarray(arrays[n], None if n in CLASSES else dtype) for n in needed]
-    ready += [np.ascontiguousarray(extra[n], dtype) for n in shapes]
+    ready = [np.asarray(arrays[n], None if n in CLASSES else dtype, order="C") for n in needed]
+    ready += [np.asarray(extra[n], dtype, order="C") for n in shapes]
     return ready, [sizes[w] for w in SIZES], dtype
 
 

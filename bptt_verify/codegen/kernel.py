@@ -32,11 +32,14 @@ class Kernel:
         What the source computes, equation by equation.
     source : str
         A standalone Python module.
+    style : str
+        ``"fast"`` or ``"plain"``.
     """
 
     recurrence: Recurrence
     programs: Programs
     source: str
+    style: str
     namespace: Mapping[str, Any] = field(repr=False, compare=False)
 
     @property
@@ -140,7 +143,7 @@ def generate(
 def _generate(rec: Recurrence, style: str) -> Kernel:
     programs = derive_programs(rec.program)
     source = module(programs, style)
-    return Kernel(rec, programs, source, load(source, f"<kernel {rec.name} {digest(rec.program)[:12]} {style}>"))
+    return Kernel(rec, programs, source, style, load(source, f"<kernel {rec.name} {digest(rec.program)[:12]} {style}>"))
 
 
 def derive_programs(program: Program) -> Programs:

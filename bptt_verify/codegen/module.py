@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bptt_verify.codegen.body import INDENT, Body
+from bptt_verify.codegen.body import INDENT, USED_NAMES, Body
 from bptt_verify.codegen.helpers import HELPERS, PREPARE
+from bptt_verify.derivation.adjoint import DIFFERENTIABLE
 from bptt_verify.errors import UnsupportedError
 from bptt_verify.program import BATCH, TIME, Array, Program, digest, formula, size_of
 
@@ -49,8 +50,13 @@ class _Module:
         words = [size_of(x) for a in self.series_first for x in _axes(a)]
         self.words = list(dict.fromkeys(words))
         self._check_classes()
-        taken = {n for p in programs.all() for n in p.names()} | {"np", "scipy", "t", "dtype", "arrays"}
-        self.size = {w: w if w in (TIME, BATCH) or w not in taken else f"size_{w}" for w in self.words}
+        seed_names = ("given", "needed", "shapes", "ready", "sizes", "cotangents", "tangents", "grads")
+        taken = {n for p in programs.all() for n in p.names()} | USED_NAMES | {"arrays", *seed_names}
+        self.size = {w: w for w in self.words}
+        for w in self.words:
+            while self.size[w] in taken:
+                self.size[w] = f"size_{self.size[w]}"
+            taken.add(self.size[w])
 
     def _check_classes(self) -> None:
         for a in self.arrays:
@@ -137,7 +143,8 @@ class _Module:
 
     def _vjp(self) -> str:
         p = self.programs.vjp
-        seeds = {a.name.removesuffix("_cotangent"): a for a in p.arrays if a.role == "cotangent"}
+        public = [k for k, _ in self.programs.forward.results if k != "loss"]
+        seeds = dict(zip(public, (a for a in p.arrays if a.role == "cotangent"), strict=True))
         body = Body(p, self._size, self.style)
         lines = [*body.write(), *_gradients(p, body, "grads"), "return grads"]
         doc = (
@@ -148,7 +155,8 @@ class _Module:
 
     def _jvp(self) -> str:
         p = self.programs.jvp
-        seeds = {a.name.removesuffix("_dot"): a for a in p.arrays if a.role == "tangent"}
+        moving = [a.name for a in self.programs.forward.arrays if a.role in DIFFERENTIABLE and not a.index]
+        seeds = dict(zip(moving, (a for a in p.arrays if a.role == "tangent"), strict=True))
         results = dict(p.results)
         body = Body(p, self._size, self.style)
         lines = body.write()

@@ -291,7 +291,7 @@ def _complete(change: dict[str, str], share: _Share, labels: tuple[str, ...]) ->
     """Also rename summed labels that would collide with the new ones."""
     used = {*labels, TIME, BATCH}
     for x in _all_labels(share.operands.values()):
-        if x not in change:
+        if x not in change and x not in (TIME, BATCH):
             new = x
             while new in used:
                 new += "'"

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from bptt_verify.derivation.equations import Names, Operands, pointwise, prune
+from bptt_verify.derivation.equations import Names, Operands, pointwise, prune, relabel
 from bptt_verify.program import (
     BATCH,
     TIME,
@@ -101,11 +101,16 @@ class _Direction:
         own = [x for x in r.labels if x not in (TIME, BATCH)]
         refs = []
         for a, b in zip(own, direction, strict=True):
-            name = f"identity_{size_of(a)}"
-            if name not in self.arrays:
-                self.arrays[name] = Array(name, "identity", (size_of(a), size_of(a) + "'"))
-            refs.append(Ref(name, (a, b)))
+            refs.append(Ref(self._identity(size_of(a)), (a, b)))
         return refs
+
+    def _identity(self, word: str) -> str:
+        """The name of the identity of a size; makes the array if needed."""
+        labels = (word, word + "'")
+        known = (a.name for a in self.arrays.values() if a.role == "identity" and a.labels == labels)
+        name = next(known, None) or self.names.unique(f"identity_{word}")
+        self.arrays[name] = Array(name, "identity", labels)
+        return name
 
     def _seeds(self, r: Ref, direction: Labels) -> list[Ref]:
         """The tangent of one operand: a product of identities, or an earlier tangent."""
@@ -135,7 +140,7 @@ class _Direction:
         for i, r in enumerate(e.operands):
             if self._moves(r):
                 others = [o for j, o in enumerate(e.operands) if j != i]
-                parts.append(_simplified([*self._seeds(r, direction), *others], set(labels)))
+                parts.append(self._simplified([*self._seeds(r, direction), *others], set(labels)))
         refs = []
         for operands in parts:
             last = len(parts) == 1
@@ -146,18 +151,16 @@ class _Direction:
             total = sp.Add(*map(symbol, refs))
             self.new.append(pointwise(self.dot[e.name], labels, total, {symbol(r): r for r in refs}))
 
-
-def _simplified(operands: list[Ref], kept: set[str]) -> tuple[Ref, ...]:
-    """Use up each identity that has a summed label by renaming that label elsewhere."""
-    for identity in [r for r in operands if r.name.startswith("identity_")]:
-        a, b = identity.labels
-        summed = next((x for x in (a, b) if x not in kept), None)
-        if summed is not None:
-            change = {summed: b if summed == a else a}
-            operands = [
-                replace(o, labels=tuple(change.get(x, x) for x in o.labels)) for o in operands if o is not identity
-            ]
-    return tuple(operands)
+    def _simplified(self, operands: list[Ref], kept: set[str]) -> tuple[Ref, ...]:
+        """Use up each identity that has a summed label by renaming that label elsewhere."""
+        identities = {a.name for a in self.arrays.values() if a.role == "identity"}
+        while True:
+            spent = next((r for r in operands if r.name in identities and not kept.issuperset(r.labels)), None)
+            if spent is None:
+                return tuple(operands)
+            a, b = spent.labels
+            change = {a: b} if a not in kept else {b: a}
+            operands = [relabel(o, change) for o in operands if o is not spent]
 
 
 def _product(name: str, labels: Labels, operands: tuple[Ref, ...]) -> Equation:

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from bptt_verify.errors import NameRefusedError, RecurrenceError, SizeError
-from bptt_verify.language.tracing import note_step
+from bptt_verify.language.tracing import describe, here, note_step
 
 Sizes = tuple[str, ...]
 
 # Arguments of the library's own functions, and names that generated code uses.
 RESERVED = frozenset(
     "weights rng xi keep mask radius workspace arrays cotangents tangents loss output outputs states grads "
-    "reduction inputs self np scipy T B t".split()
+    "reduction inputs self np scipy T B t dtype given needed shapes ready sizes range reversed dict Any Mapping "
+    "Sequence NamedTuple Trace SHAPES OPTIONAL CLASSES SIZES forward loss_and_grad vjp jvp".split()
 )
 
 
@@ -44,11 +45,15 @@ class Step:
     output: Any
     states: dict[str, Any]
 
-    def __init__(self, *, loss: Any, output: Any = None, **states: Any) -> None:
+    def __init__(self, *values: Any, loss: Any = None, output: Any = None, **states: Any) -> None:
+        if values:
+            raise RecurrenceError(
+                f"{here()}: Step({describe(values[0])}, …); expected names: Step(h=<new value>, loss=…, output=…)."
+            )
         object.__setattr__(self, "loss", loss)
         object.__setattr__(self, "output", output)
         object.__setattr__(self, "states", states)
-        note_step()
+        note_step(self)
 
 
 def _declare(role: str, sizes: str, most: int, onehot: bool = False) -> Any:
@@ -104,19 +109,26 @@ def check_name(name: str, where: str) -> None:
         )
 
 
-def check_declarations(declarations: dict[str, Declaration], where: str) -> None:
+def check_declarations(declarations: dict[str, Declaration], places: dict[str, str], title: str) -> None:
     """Refuse names and combinations of roles that cannot work."""
     for name in declarations:
-        check_name(name, where)
+        check_name(name, places[name])
     roles = {d.role for d in declarations.values()}
+    real_sizes = {word for d in declarations.values() if not d.onehot for word in d.sizes}
     for name, d in declarations.items():
         if d.role == "state" and f"{name}0" in declarations:
             raise NameRefusedError(
-                f"{where}: name={name + '0'!r} is the initial value of the state {name!r}. Rename one of the two."
+                f"{places[name + '0']}: name={name + '0'!r} is the initial value of the state {name!r}. "
+                "Rename one of the two."
+            )
+        if d.onehot and d.sizes[0] not in real_sizes:
+            raise SizeError(
+                f"{places[name]}: name={name!r}: the number of classes {d.sizes[0]!r} is a size of no real array, "
+                f"so a call could not tell it; expected a Param (or another array) that has the size {d.sizes[0]!r}."
             )
     if not roles & {"input", "target"}:
         raise RecurrenceError(
-            f"{where}: no Input and no Target is declared; expected at least one, since T and B come from them."
+            f"{title}: no Input and no Target is declared; expected at least one, since T and B come from them."
         )
     if "state" not in roles:
-        raise RecurrenceError(f"{where}: no State is declared; expected at least one. Without it nothing recurs.")
+        raise RecurrenceError(f"{title}: no State is declared; expected at least one. Without it nothing recurs.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import keyword
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -47,7 +49,7 @@ class ElementwiseFunction:
 
 
 def _word(name: str) -> str:
-    return name if name.isidentifier() and name.isascii() else "part"
+    return name if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) and not keyword.iskeyword(name) else "part"
 
 
 def _number(expr: sp.Expr, values: dict[sp.Symbol, Any]) -> Any:

@@ -7,10 +7,11 @@ either rational or one function of one name: each saved output and each slope is
 
 from __future__ import annotations
 
+import keyword
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sympy as sp
@@ -82,7 +83,7 @@ class _Lowering:
         given: dict[int, str] = {}
         states = {n: v for n, v in self.step.states.items() if id(v) not in declared}
         for n, v in [*names.items(), *states.items()]:
-            if id(v) not in declared and id(v) not in given and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", n):
+            if id(v) not in declared and id(v) not in given and _usable(n):
                 given[id(v)] = n if n in states and states[n] is v else self.unique(n)
         return given
 
@@ -144,7 +145,7 @@ class _Lowering:
     def _in_order(self) -> list[Value]:
         """The author's named values that matter, in the order they were computed."""
         wanted = [*self.step.states.values(), self.step.output, self.step.loss]
-        return sorted((v for v in _reachable(wanted) if id(v) in self.given), key=lambda v: v.serial)
+        return sorted((v for v in reachable(wanted) if id(v) in self.given), key=lambda v: v.serial)
 
     def _result(self, value: Value, hint: str) -> str:
         if value.dynamic and value.kind not in ("leaf", "transpose"):
@@ -177,7 +178,7 @@ class _Lowering:
     def _hint(self, value: Value) -> str:
         if value.hint and value.hint != "onehot":
             return value.hint
-        parts = [self.given.get(id(a)) or a.hint or self._leaf_name(a) for a in value.args if isinstance(a, Value)]
+        parts = [self.given.get(id(a)) or self._leaf_name(a) or a.hint for a in value.args if isinstance(a, Value)]
         if value.kind == "matmul" and all(parts):
             return "_".join(p for p in parts if p)
         stem = value.name if value.kind == "pointwise" else value.kind
@@ -225,7 +226,10 @@ class _Lowering:
     def _pointwise(
         self, name: str, labels: tuple[str, ...], expr: sp.Expr, operands: dict[sp.Symbol, Ref], sizes: Sizes
     ) -> Pointwise:
-        if _splits(expr):
+        if _splits(expr, operands):
+            if expr.is_Pow and not expr.args[1].is_number:  # u**v = exp(v log(u))
+                exponent = self._own(self.unique(f"{name}_pre"), expr.args[1] * sp.log(expr.args[0]), operands, sizes)
+                return _pointwise(name, labels, sp.exp(symbol(exponent)), {symbol(exponent): exponent})
             argument = expr.args[0]
             if not argument.is_Symbol:
                 inner = self._own(self.unique(f"{name}_pre"), argument, operands, sizes)
@@ -238,12 +242,12 @@ class _Lowering:
         """Replace each function call by an equation of its own."""
         if expr.is_Atom or not expr.args or isinstance(expr, sp.Piecewise):
             return expr
-        if _splits(expr):
+        if _splits(expr, operands):
             argument = expr.args[0]
             stem = operands[argument].name if argument.is_Symbol else name
             key = (expr, tuple(sorted((s.name, operands[s]) for s in expr.free_symbols if s in operands)))
             if key not in self.split:
-                function = "sqrt" if expr.is_Pow else expr.func.__name__.lower()
+                function = _function_word(expr)
                 self.split[key] = self._own(self.unique(f"{function}_{stem}"), expr, operands, sizes)
             ref = self.split[key]
             operands[symbol(ref)] = ref
@@ -259,9 +263,21 @@ class _Lowering:
         return Ref(name, labels)
 
 
-def _splits(expr: sp.Expr) -> bool:
-    root = expr.is_Pow and not expr.args[1].is_Integer and not expr.is_number
-    return (expr.func in FUNCTIONS and not expr.is_number) or bool(root)
+def _usable(name: str) -> bool:
+    """Whether a name of the author's may appear in generated code."""
+    return re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None and not keyword.iskeyword(name)
+
+
+def _splits(expr: sp.Expr, operands: Mapping[sp.Symbol, Ref]) -> bool:
+    """Whether this is a function call or a root (not of sizes and numbers alone)."""
+    root = expr.is_Pow and not expr.args[1].is_Integer
+    return (expr.func in FUNCTIONS or bool(root)) and not expr.free_symbols.isdisjoint(operands)
+
+
+def _function_word(expr: sp.Expr) -> str:
+    if expr.is_Pow:
+        return "sqrt" if expr.args[1] == sp.Rational(1, 2) else "power"
+    return str(expr.func.__name__.lower())
 
 
 def _pointwise(name: str, labels: tuple[str, ...], expr: sp.Expr, operands: dict[sp.Symbol, Ref]) -> Pointwise:
@@ -276,15 +292,14 @@ def _relabel(ref: Ref, value: Value, wanted: tuple[str, ...]) -> Ref:
 
 
 def _constant(number: Any) -> sp.Expr:
-    if isinstance(number, sp.Expr):
-        return number
     if isinstance(number, int) or float(number).is_integer():
         return sp.Integer(int(number))
     exact = sp.Rational(repr(float(number))).limit_denominator(10**12)
     return exact if math.isclose(float(exact), float(number), rel_tol=0) else sp.Float(float(number))
 
 
-def _reachable(values: list[Value | None]) -> list[Value]:
+def reachable(values: Iterable[Value | None]) -> list[Value]:
+    """Everything that the values are made of, themselves included."""
     seen: dict[int, Value] = {}
     stack = [v for v in values if v is not None]
     while stack:
@@ -297,6 +312,6 @@ def _reachable(values: list[Value | None]) -> list[Value]:
 
 def _count_uses(values: list[Value | None]) -> Counter[int]:
     uses: Counter[int] = Counter()
-    for v in _reachable(values):
+    for v in reachable(values):
         uses.update(id(a) for a in v.args if isinstance(a, Value))
     return uses

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import keyword
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from bptt_verify.errors import RecurrenceError, SizeError
 from bptt_verify.language.declarations import Declaration, Sizes, Step, check_declarations
-from bptt_verify.language.lowering import lower
-from bptt_verify.language.tracing import Trace, check_bindings, describe, tracing
+from bptt_verify.language.lowering import lower, reachable
+from bptt_verify.language.tracing import Trace, check_bindings, declared_at, describe, here, loop_targets, tracing
 from bptt_verify.language.values import Value
 from bptt_verify.program import Program, listing
 
@@ -77,12 +78,19 @@ class Recurrence:
         """SHA-256 of the meaning: the listing of the traced program."""
         return hashlib.sha256(listing(self.program).encode()).hexdigest()
 
+    def __call__(self, *args: Any, **arrays: Any) -> Any:
+        """Refused: a recurrence is not a function of arrays."""
+        raise RecurrenceError(
+            f"{here()}: the recurrence {self.name!r} is called; expected generate({self.name}).loss_and_grad(...) for "
+            "its gradient. To build one recurrence from parts, share a plain Python function that returns values."
+        )
+
     def __repr__(self) -> str:
         words = ", ".join(f"{n}: {d.role} {' '.join(d.sizes) or 'scalar'}" for n, d in self.declarations.items())
         return f"<recurrence {self.name}({words})>"
 
 
-def recurrence(function: Callable[..., Any]) -> Recurrence:
+def recurrence(function: Callable[..., Any] | None = None) -> Recurrence:
     """Trace a function whose arguments default to declarations and which returns a ``Step``.
 
     Parameters
@@ -101,14 +109,11 @@ def recurrence(function: Callable[..., Any]) -> Recurrence:
         (or SizeError, NameRefusedError) If the step is not well-formed; the message names the line
         and the variable.
     """
-    if not inspect.isfunction(function):
-        raise RecurrenceError(f"recurrence: function={function!r:.60}; expected a Python function.")
-    name = function.__name__ if function.__name__.isidentifier() and function.__name__.isascii() else "anonymous"
+    function = _plain_function(function)
     title = function.__name__
-    declarations = _declarations(function, title)
-    check_declarations(declarations, title)
-    states = {n for n, d in declarations.items() if d.role == "state"}
-    check_bindings(function, states, title)
+    places = declared_at(function, title)
+    declarations = _declarations(function, places)
+    check_declarations(declarations, places, title)
     leaves = {
         n: Value("leaf", (), d.sizes, hint="onehot" if d.onehot else "", dynamic=d.role != "param")
         for n, d in declarations.items()
@@ -117,73 +122,112 @@ def recurrence(function: Callable[..., Any]) -> Recurrence:
         step = function(**leaves)
     if not isinstance(step, Step):
         raise RecurrenceError(f"{title}: it returned {type(step).__name__}; expected bptt_verify.Step(...).")
-    _check_step(step, declarations, leaves, title)
-    names = {n: v for n, v in trace.names.items() if isinstance(v, Value)}
-    program = lower(name, declarations, leaves, names, step)
-    _check_used(program, declarations, title)
-    return Recurrence(
-        name, declarations, function, program, function.__code__.co_filename, function.__code__.co_firstlineno
-    )
+    where, bound = trace.steps.get(id(step), (title, {}))
+    states = {n for n, d in declarations.items() if d.role == "state"}
+    check_bindings(function, states, {n: isinstance(v, Value) for n, v in bound.items()}, title)
+    with tracing(Trace(function.__code__, title, {**leaves, **bound})):
+        _check_step(step, declarations, leaves, where)
+    excluded = loop_targets(function)
+    names = {n: v for n, v in bound.items() if isinstance(v, Value) and n not in excluded}
+    program = lower(_identifier(title), declarations, leaves, names, step)
+    _check_used(program, declarations, places)
+    code = function.__code__
+    return Recurrence(_identifier(title), declarations, function, program, code.co_filename, code.co_firstlineno)
 
 
-def _declarations(function: Callable[..., Any], title: str) -> dict[str, Declaration]:
+def _plain_function(function: Any) -> Callable[..., Any]:
+    if function is None:
+        raise RecurrenceError("recurrence: it has no arguments of its own; expected @recurrence without parentheses.")
+    if not inspect.isfunction(function):
+        raise RecurrenceError(f"recurrence: function={function!r:.60}; expected a Python function.")
+    special = {
+        "a generator": inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function),
+        "asynchronous": inspect.iscoroutinefunction(function),
+    }
+    for what, is_so in special.items():
+        if is_so:
+            raise RecurrenceError(
+                f"{function.__name__}, line {function.__code__.co_firstlineno}: the function is {what}; "
+                "expected a plain function that returns one Step."
+            )
+    return function
+
+
+def _identifier(title: str) -> str:
+    """The name of the recurrence in files and generated text."""
+    plain = title.isidentifier() and title.isascii() and not keyword.iskeyword(title)
+    return title if plain else "anonymous"
+
+
+def _declarations(function: Callable[..., Any], places: dict[str, str]) -> dict[str, Declaration]:
     declarations = {}
     for p in inspect.signature(function).parameters.values():
-        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.POSITIONAL_ONLY) or not isinstance(p.default, Declaration):
-            shown = "no default" if p.default is p.empty else f"default {p.default!r:.40}"
+        kind = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+        if kind or p.kind is p.POSITIONAL_ONLY or not isinstance(p.default, Declaration):
+            shown = f"default {p.default!r:.40}"
+            if kind or p.default is p.empty:
+                shown = "no default value"
+            elif p.kind is p.POSITIONAL_ONLY:
+                shown = "no keyword (it is positional-only)"
             raise RecurrenceError(
-                f"{title}: argument {p} has {shown}; expected a declaration as its default value, "
-                f"for example {p.name}=Param('n n') (or Input, Target, State)."
+                f"{places[p.name]}: argument {kind}{p.name} has {shown}; expected a declaration as its default "
+                f"value, for example {p.name}=Param('n n') (or Input, Target, State)."
             )
         declarations[p.name] = p.default
     return declarations
 
 
-def _check_step(step: Step, declarations: dict[str, Declaration], leaves: dict[str, Value], title: str) -> None:
+def _check_step(step: Step, declarations: dict[str, Declaration], leaves: dict[str, Value], where: str) -> None:
     states = {n: d for n, d in declarations.items() if d.role == "state"}
     for name, value in step.states.items():
         if name not in states:
-            raise RecurrenceError(f"{title}: Step({name}=…): {name!r} is not a declared State; declared: {list(states)}.")
+            listed = ", ".join(states)
+            raise RecurrenceError(f"{where}: Step({name}=…): {name!r} is not a declared State; expected one of {listed}.")
         if not isinstance(value, Value):
-            raise RecurrenceError(f"{title}: Step({name}={value!r:.40}); expected a traced value.")
+            raise RecurrenceError(f"{where}: Step({name}={value!r:.40}); expected a traced value.")
         if value.sizes != states[name].sizes:
             raise SizeError(
-                f"{title}: Step({name}=…) returns {describe(value)}; expected the size of the State, "
+                f"{where}: Step({name}=…) returns {describe(value)}; expected the size of the State, "
                 f"[{' '.join(states[name].sizes) or 'scalar'}]."
             )
     for name in states:
         if name not in step.states or step.states[name] is leaves[name]:
             raise RecurrenceError(
-                f"{title}: the State {name!r} is never updated; expected Step({name}=<new value>). "
+                f"{where}: the State {name!r} is never updated; expected Step({name}=<new value>). "
                 "Declare a Param if it is constant."
             )
     if not isinstance(step.loss, Value) or step.loss.sizes:
-        raise SizeError(
-            f"{title}: Step(loss={describe(step.loss)}); expected a scalar, such as squared_error(o, y) or a sum."
-        )
+        shown = "no loss" if step.loss is None else f"loss={describe(step.loss)}"
+        raise SizeError(f"{where}: Step({shown}); expected a scalar, such as loss=squared_error(o, y) or a sum.")
     if step.output is not None and not isinstance(step.output, Value):
-        raise RecurrenceError(f"{title}: Step(output={step.output!r:.40}); expected a traced value.")
+        raise RecurrenceError(f"{where}: Step(output={step.output!r:.40}); expected a traced value.")
+    _check_targets(step, declarations, leaves, where)
 
 
-def _check_used(program: Program, declarations: dict[str, Declaration], title: str) -> None:
-    used = {r.name for e in program.equations for r in e.operands}
-    used |= {c.boundary for c in program.carries if c.value in used}
-    carried = {c.boundary for c in program.carries}
-    for name, d in declarations.items():
-        if d.role == "state":
-            read = any(r.shift for e in program.equations for r in e.operands if _state_of(program, r.name) == name)
-            if not read and f"{name}0" in carried:
-                raise RecurrenceError(
-                    f"{title}: the State {name!r} is declared but its previous value is never used. "
-                    "Use it, or drop the declaration."
-                )
-        elif name not in used:
+def _check_targets(step: Step, declarations: dict[str, Declaration], leaves: dict[str, Value], where: str) -> None:
+    targets = {id(leaves[n]): n for n, d in declarations.items() if d.role == "target"}
+    for name, value in step.states.items():
+        used = [targets[id(v)] for v in reachable([value]) if id(v) in targets]
+        if used:
             raise RecurrenceError(
-                f"{title}: {name!r} is declared but does not reach the loss, the output or a state. "
-                "Use it, or drop the declaration."
+                f"{where}: the new state {name!r} depends on the target {used[0]!r} of the same step, which leaks the "
+                "answer into what comes after; expected a state made of inputs, states and parameters. To feed an "
+                f"output back, declare a Feedback (when it is available); if {used[0]!r} is known in advance, "
+                "declare it as an Input."
             )
 
 
-def _state_of(program: Program, value: str) -> str:
-    carry = program.carry.get(value)
-    return carry.boundary[:-1] if carry else ""
+def _check_used(program: Program, declarations: dict[str, Declaration], places: dict[str, str]) -> None:
+    used = {r.name for e in program.equations for r in e.operands}
+    read = {program.carry[r.name].boundary for e in program.equations for r in e.operands if r.shift}
+    for name, d in declarations.items():
+        if d.role == "state" and f"{name}0" not in read:
+            raise RecurrenceError(
+                f"{places[name]}: the State {name!r} is declared but its previous value is never used; "
+                "expected a use before it is bound to its new value. Use it, or drop the declaration."
+            )
+        if d.role != "state" and name not in used:
+            raise RecurrenceError(
+                f"{places[name]}: {name!r} is declared but does not reach the loss, the output or a state; "
+                "expected every declaration to be used. Use it, or drop the declaration."
+            )

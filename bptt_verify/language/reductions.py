@@ -27,7 +27,7 @@ def mean(v: Any) -> Any:
     count = 1
     for word in v.sizes:
         count = count * size_symbol(word)
-    return elementwise("average", lambda s: s / count, sum(v)) if v.sizes else v
+    return elementwise("average", lambda s: s / count, sum(v), hint="mean") if v.sizes else v
 
 
 def dot(u: Any, v: Any, *, hint: str = "") -> Any:

@@ -6,6 +6,7 @@ A Value knows its sizes only. Names come later, from the author's own variables 
 from __future__ import annotations
 
 import itertools
+import math
 import numbers
 from collections.abc import Callable
 from typing import Any
@@ -149,10 +150,38 @@ class Value:
     def __iter__(self) -> Any:
         return self[...]
 
-    def __float__(self) -> float:
-        raise RecurrenceError(f"{here()}: {describe(self)} is turned into a number, but it has none yet.")
+    def __len__(self) -> int:
+        raise RecurrenceError(
+            f"{here()}: len of {describe(self)} is asked for, but sizes are words until arrays come. "
+            "Use mean for a sum divided by its number of terms."
+        )
 
-    __int__ = __index__ = __float__  # type: ignore[assignment]
+    def __float__(self) -> float:
+        raise RecurrenceError(
+            f"{here()}: {describe(self)} is turned into a number, but it has none yet. Use the functions of this "
+            "library in place of those of math or SymPy; pointwise(sympy.erf) makes one from a SymPy function."
+        )
+
+    __int__ = __index__ = __complex__ = __round__ = __float__  # type: ignore[assignment]
+
+    def _foreign(self, *args: Any, **kwargs: Any) -> Any:
+        raise RecurrenceError(
+            f"{here()}: NumPy, or an operator that the language does not have, is used on {describe(self)}; "
+            "expected + - * / ** @ .T and the functions of this library (sum, dot, tanh, pointwise, ...)."
+        )
+
+    __array__ = __array_function__ = __setitem__ = __delitem__ = __contains__ = _foreign
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __divmod__ = __rdivmod__ = _foreign
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = _foreign
+    __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = __call__ = _foreign
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise RecurrenceError(
+            f"{here()}: {describe(self)} has no .{name}; expected + - * / ** @ .T and the functions of this "
+            f"library (for example sum(v) in place of v.sum())."
+        )
 
     def __repr__(self) -> str:
         return describe(self)
@@ -184,11 +213,12 @@ def _suggestion(args: tuple[Any, ...]) -> str:
 
 
 def _is_number(a: Any) -> bool:
-    if isinstance(a, bool):
+    if isinstance(a, bool) or not isinstance(a, numbers.Real):
         return False
-    if isinstance(a, sp.Expr):
-        return bool(a.is_number and a.is_real and a.is_finite)
-    return isinstance(a, numbers.Real) and bool(np.isfinite(float(a)))
+    try:
+        return math.isfinite(float(a))
+    except OverflowError:
+        return False
 
 
 def matmul(a: Any, b: Any) -> Value:

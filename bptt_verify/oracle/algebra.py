@@ -24,9 +24,10 @@ from bptt_verify.errors import UnsupportedError
 from bptt_verify.oracle.opaque import KIND
 from bptt_verify.program.functions import FUNCTIONS
 
-PRIME = 2**127 - 1  # = 3 mod 4, so that a root is a power
+PRIME = 2**127 - 1  # = 3 mod 4: a root is a power, and -1 has none
 
 Polynomial = dict[tuple[int, ...], int | Fraction]
+Residue = tuple[int, int]
 
 
 class OutOfTimeError(Exception):
@@ -54,7 +55,10 @@ class Walk:
     def __call__(self, expr: sp.Expr) -> Any:
         """The value of ``expr`` in the domain."""
         if expr not in self.memo:
+            self.memo[expr] = None  # stays so if it is given up, which then is not tried again
             self.memo[expr] = self._compute(expr)
+        if self.memo[expr] is None:
+            raise OutOfTimeError
         return self.memo[expr]
 
     def _compute(self, expr: sp.Expr) -> Any:
@@ -94,12 +98,13 @@ class Polynomials:
     ----------
     deadline : float
         On the clock of ``time.monotonic``.
-    terms : int
-        Products that would need more multiplications are given up.
+    work : int
+        How many products of monomials may be made in all; a count, so that what is decided does not
+        depend on the machine. One product of polynomials may use a twentieth.
     """
 
-    def __init__(self, deadline: float, terms: int = 50_000) -> None:
-        self.deadline, self.terms = deadline, terms
+    def __init__(self, deadline: float, work: int = 500_000) -> None:
+        self.deadline, self.work, self.most = deadline, work, work // 20
         self.generators: dict[Any, int] = {}
 
     def _generator(self, *key: Any) -> Polynomial:
@@ -123,8 +128,10 @@ class Polynomials:
 
     def mul(self, a: Polynomial, b: Polynomial) -> Polynomial:
         """The product, written out."""
-        if len(a) * len(b) > self.terms or time.monotonic() > self.deadline:
+        effort = len(a) * len(b)
+        if effort > min(self.most, self.work) or time.monotonic() > self.deadline:
             raise OutOfTimeError
+        self.work -= effort
         total: Polynomial = {}
         for u, c in a.items():
             for v, d in b.items():
@@ -155,46 +162,70 @@ class Polynomials:
 
 
 class Residues:
-    """Numbers modulo ``PRIME``; letters and opaque functions are random, drawn from ``seed``."""
+    """Numbers ``x + y i`` modulo ``PRIME``; letters and opaque functions are random, drawn from ``seed``.
+
+    With ``i`` every number of the prime field has a square root; only roots of roots may lack one.
+    """
 
     def __init__(self, seed: str) -> None:
         self.random = Random(seed)
         self.table: dict[Any, int] = {}
 
-    def _drawn(self, *key: Any) -> int:
-        return self.table.setdefault(key, self.random.randrange(1, PRIME))
+    def _drawn(self, *key: Any) -> Residue:
+        return self.table.setdefault(key, self.random.randrange(1, PRIME)), 0
 
-    def number(self, p: int, q: int) -> int:
+    def number(self, p: int, q: int) -> Residue:
         """A rational constant."""
-        return p * pow(q, -1, PRIME) % PRIME
+        return p * pow(q, -1, PRIME) % PRIME, 0
 
-    def letter(self, expr: sp.Expr) -> int:
+    def letter(self, expr: sp.Expr) -> Residue:
         """A random residue for a symbol, or for an irrational constant."""
         return self._drawn("letter", expr)
 
-    def add(self, parts: list[int]) -> int:
+    def add(self, parts: list[Residue]) -> Residue:
         """The sum."""
-        return sum(parts) % PRIME
+        return sum(x for x, _ in parts) % PRIME, sum(y for _, y in parts) % PRIME
 
-    def mul(self, a: int, b: int) -> int:
+    def mul(self, a: Residue, b: Residue) -> Residue:
         """The product."""
-        return a * b % PRIME
+        (x, y), (u, v) = a, b
+        return (x * u - y * v) % PRIME, (x * v + y * u) % PRIME
 
-    def power(self, a: int, k: int) -> int:
+    def power(self, a: Residue, k: int) -> Residue:
         """A whole power."""
-        if k < 0 and not a:
-            raise UnluckyError
-        return pow(a, k, PRIME)
+        base = a if k >= 0 else self._inverse(a)
+        return reduce(self.mul, [base] * abs(k), (1, 0))
 
-    def root(self, a: int, q: int) -> int:
+    def _inverse(self, a: Residue) -> Residue:
+        x, y = a
+        if not x and not y:
+            raise UnluckyError
+        return self.mul((x, -y), (pow(x * x + y * y, -1, PRIME), 0))
+
+    def root(self, a: Residue, q: int) -> Residue:
         """A square root; other roots are random functions."""
+        x, y = a
         if q != 2:
             return self._drawn("root", q, a)
-        root = pow(a, (PRIME + 1) // 4, PRIME)
-        if root * root % PRIME != a:
-            raise UnluckyError
-        return root
+        if not y:
+            root = prime_root(x)
+            return (root, 0) if root is not None else (0, prime_root(-x) or 0)
+        return self._complex_root(x, y)
 
-    def apply(self, function: Any, arguments: list[int]) -> int:
+    def _complex_root(self, x: int, y: int) -> Residue:
+        length = prime_root(x * x + y * y)
+        if length is None:
+            raise UnluckyError
+        half = (PRIME + 1) // 2
+        real = prime_root((x + length) * half) or prime_root((x - length) * half) or 1
+        return real, y * pow(2 * real, -1, PRIME) % PRIME
+
+    def apply(self, function: Any, arguments: list[Residue]) -> Residue:
         """A random function of the arguments."""
         return self._drawn(function, *arguments)
+
+
+def prime_root(a: int) -> int | None:
+    """A square root modulo ``PRIME``, if there is one."""
+    root = pow(a, (PRIME + 1) // 4, PRIME)
+    return root if (root * root - a) % PRIME == 0 else None

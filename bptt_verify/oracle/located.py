@@ -1,8 +1,8 @@
 """Located expressions: an exact SymPy expression together with its number at one point.
 
 The expression is what is compared; the number decides branches (a maximum, a condition), as they are
-in a neighbourhood of the point. Every application of a function, and every base of a fractional or
-negative power, is replaced by a letter, which keeps the expressions shallow.
+in a neighbourhood of the point. Every application of a function, every sum that is multiplied, and every
+base of a fractional or negative power is replaced by a letter, which keeps the expressions shallow.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Letters:
     arithmetic : mpmath context
         Of the numbers at the point.
     definitions : dict of letter to expression
-        An opaque application, or the base of a power.
+        An opaque application, or the sum or the base of a power that it stands for.
     """
 
     def __init__(self, digits: int) -> None:
@@ -40,6 +40,10 @@ class Letters:
             letter = sp.Symbol(f"s{len(self.names)}")
             self.names[expr], self.definitions[letter] = letter, expr
         return self.names[expr]
+
+    def short(self, expr: sp.Expr) -> sp.Expr:
+        """The expression itself, or a letter for a sum."""
+        return self.letter(expr) if expr.is_Add else expr
 
     def constant(self, number: Any) -> Located:
         """A constant; a decimal one means the binary fraction it is."""
@@ -73,7 +77,10 @@ class Located:
         if isinstance(other, np.ndarray):
             return NotImplemented
         o = self._like(other)
-        return Located(self.expr * o.expr, self.value * o.value, self.book)
+        a, b = self.expr, o.expr
+        if not a.is_number and not b.is_number:
+            a, b = self.book.short(a), self.book.short(b)
+        return Located(a * b, self.value * o.value, self.book)
 
     __radd__, __rmul__ = __add__, __mul__
 

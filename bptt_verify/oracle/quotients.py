@@ -50,7 +50,7 @@ class Numbers:
         """Whether the loss is a finite real number here (a logarithm of a negative number is not)."""
         try:
             loss = self.loss(forward)
-        except (ArithmeticError, TypeError, ValueError):
+        except (ArithmeticError, TypeError):  # a comparison of complex numbers is a TypeError
             return False
         return bool(loss.imag == 0 and self.arithmetic.isfinite(loss))
 

@@ -92,7 +92,7 @@ class _Comparison:
             return self._refuted(findings)
         decision, total = self._decide(usable[0])
         if decision.all_equal and len(decision.polynomial + decision.rational) == total and not self.kinks:
-            return self._say("verified", f"{self._entries()} gradient entries {decision.text()}", decision)
+            return self._say("verified", f"{self._counted()} {decision.text()}", decision)
         for k, point in enumerate(usable[1:_POINTS]):
             findings = self._at(point, k + 2)
             if findings:
@@ -103,7 +103,7 @@ class _Comparison:
         equal = len(decision.polynomial + decision.rational)
         agree = f"agree to {DIGITS} digits at {seen} random points"
         if decision.all_equal and equal == total:
-            what = f"{self._entries()} gradient entries {decision.text()} on the branches at a random point"
+            what = f"{self._counted()} {decision.text()} on the branches at a random point"
             return self._say("verified", f"{what}, and {agree}", decision)
         reason = "different as rational functions of opaque ones" if decision.different else "out of time"
         what = f"{total - equal} of {total} entries are not decided exactly ({reason}); both sides {agree}"
@@ -156,6 +156,9 @@ class _Comparison:
 
     def _entries(self) -> int:
         return sum(int(np.prod(shape(a.labels, self.sizes), dtype=int)) for a in self.blocks.values())
+
+    def _counted(self) -> str:
+        return f"{self._entries()} gradient entries" + " and the loss" * ("loss" in self.results)
 
     def _refuted(self, findings: tuple[Finding, ...]) -> Evidence:
         what = f"{len(findings)} of {len(self.results)} results are wrong"

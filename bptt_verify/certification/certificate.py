@@ -1,0 +1,192 @@
+"""A certificate: what was looked at, in which versions, with which seed, and what each rung found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bptt_verify.errors import CertificateError
+from bptt_verify.verdict import Evidence, Finding, Report, Verdict, combine
+
+FORMAT = 1
+PACKAGES = ("bptt_verify", "numpy", "scipy", "sympy")
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One rung of the ladder: its number, whether it must pass, and its evidence (None: not run)."""
+
+    number: int
+    name: str
+    mandatory: bool
+    evidence: tuple[Evidence, ...]
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> Verdict | str:
+        """The combined verdict of its evidence; ``"not run"`` where there is none."""
+        return combine(e.verdict for e in self.evidence) if self.evidence else "not run"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The result of ``certify``.
+
+    Attributes
+    ----------
+    name : str
+        Name of the recurrence.
+    origin : str
+        ``"bptt_verify.cells"`` or the file that defines it.
+    style : str
+        Style of the kernel.
+    hashes : mapping
+        SHA-256 of the recurrence's program, of the kernel's programs, and of the kernel's source.
+    versions : mapping
+    seed : int
+    rungs : tuple of Rung
+    """
+
+    name: str
+    origin: str
+    style: str
+    hashes: Mapping[str, str]
+    versions: Mapping[str, str]
+    seed: int
+    rungs: tuple[Rung, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Refuted if one rung is; verified if every rung that ran, and every mandatory one, is."""
+        if any(r.mandatory and not r.evidence for r in self.rungs):
+            return combine([*(e.verdict for r in self.rungs for e in r.evidence), "inconclusive"])
+        return combine(e.verdict for r in self.rungs for e in r.evidence)
+
+    @property
+    def report(self) -> Report:
+        """All evidence as one report."""
+        notes = tuple(f"rung {r.number}, {r.name}: {r.reason}" for r in self.rungs if r.reason)
+        return Report(f"the kernel of {self.name}", tuple(e for r in self.rungs for e in r.evidence), None, notes, self.seed)
+
+    def to_json(self) -> str:
+        """Strict JSON: no NaN, no infinity, keys sorted."""
+        data = {
+            "format": FORMAT,
+            "name": self.name,
+            "origin": self.origin,
+            "style": self.style,
+            "verdict": self.verdict,
+            "hashes": dict(self.hashes),
+            "versions": dict(self.versions),
+            "seed": self.seed,
+            "rungs": [{**asdict(r), "verdict": r.verdict} for r in self.rungs],
+        }
+        return json.dumps(_strict(data), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def write(self, path: str | Path) -> Path:
+        """Write the JSON to a file and return its path."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(self.to_json(), encoding="utf-8")
+        return target
+
+    @staticmethod
+    def read(path: str | Path) -> Certificate:
+        """Read a certificate.
+
+        Raises
+        ------
+        CertificateError
+            If the file cannot be read, is not strict JSON, or is not a certificate of this format.
+        """
+        source = Path(path)
+        try:
+            data = json.loads(source.read_text(encoding="utf-8"), parse_constant=_refuse)
+        except OSError as error:
+            raise CertificateError(f"certificate {source}: {error.strerror}; expected a readable file.") from error
+        except ValueError as error:
+            raise CertificateError(f"certificate {source}: not strict JSON ({error}).") from error
+        return _from_data(data, source)
+
+    def __str__(self) -> str:
+        lines = [f"{self.verdict.upper()}: the kernel of {self.name} (seed {self.seed})"]
+        for r in self.rungs:
+            lines.append(f"  {r.number:>2}  {r.name}: {r.verdict}" + (f" ({r.reason})" if r.reason else ""))
+            for e in r.evidence:
+                lines.append(f"        {e.how} {e.verdict}: {e.name}: {e.summary}")
+                lines += [f"        where: {f.what}" for f in e.findings[:5]]
+        return "\n".join(lines)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages whose results are certified."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            from bptt_verify import __version__
+
+            found[package] = __version__
+    return found
+
+
+def sha256(text: str) -> str:
+    """SHA-256 of a text, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _strict(value: Any) -> Any:
+    """Numbers that JSON does not have become text."""
+    if isinstance(value, Mapping):
+        return {str(k): _strict(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(v) for v in value]
+    if isinstance(value, bool | str) or value is None:
+        return value
+    if isinstance(value, int):
+        return int(value)
+    return float(value) if math.isfinite(value) else repr(float(value))
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _from_data(data: Any, source: Path) -> Certificate:
+    try:
+        if data["format"] != FORMAT:
+            raise CertificateError(f"certificate {source}: format={data['format']!r}; expected {FORMAT}.")
+        rungs = tuple(_rung(r) for r in data["rungs"])
+        certificate = Certificate(
+            str(data["name"]), str(data["origin"]), str(data["style"]), dict(data["hashes"]), dict(data["versions"]),
+            int(data["seed"]), rungs,
+        )  # fmt: skip
+        stated = data["verdict"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CertificateError(f"certificate {source}: {error!r}; expected the fields of a certificate.") from error
+    if stated != certificate.verdict:
+        raise CertificateError(
+            f"certificate {source}: verdict={stated!r}, but its rungs say {certificate.verdict!r}. It was changed."
+        )
+    return certificate
+
+
+def _rung(data: Mapping[str, Any]) -> Rung:
+    evidence = tuple(
+        Evidence(
+            e["name"], e["how"], e["verdict"], e["summary"],
+            tuple(Finding(**{**f, "index": tuple(f["index"]) if f["index"] else None}) for f in e["findings"]),
+            e["numbers"],
+        )  # fmt: skip
+        for e in data["evidence"]
+    )
+    return Rung(data["number"], data["name"], data["mandatory"], evidence, data["reason"], data["seconds"])

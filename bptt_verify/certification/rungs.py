@@ -1,0 +1,201 @@
+"""The rungs: each looks at the kernel in a way that shares no code with its derivation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from bptt_verify.certification.references import REFERENCES, unrolled
+from bptt_verify.check import (
+    Arrays,
+    Case,
+    Problem,
+    caught,
+    difference_evidence,
+    duality_evidence,
+    judge_gradient,
+    taylor_evidence,
+)
+from bptt_verify.codegen import Kernel
+from bptt_verify.derivation import jacobian
+from bptt_verify.language import run
+from bptt_verify.mutants import mutants
+from bptt_verify.oracle import digits_evidence, exact_evidence, jacobian_evidence
+from bptt_verify.program import Program, evaluate
+from bptt_verify.verdict import Evidence, Finding, Verdict
+from bptt_verify.verify import recurrence_cases, recurrence_problem
+from bptt_verify.verify.adapters import Adapted
+
+FORWARD_TOLERANCE = 1e-12  # relative to the largest entry; both sides make the same few operations
+SAME = 1e-13  # a mutant whose gradients differ by less everywhere changes no number
+EXACT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A kernel, the seed, and the inputs that all rungs share."""
+
+    kernel: Kernel
+    seed: int
+
+    def rng(self, rung: int) -> np.random.Generator:
+        """A generator of its own for each rung, so that one rung's draws do not move another's."""
+        return np.random.default_rng([self.seed, rung])
+
+    @cached_property
+    def cases(self) -> tuple[Case, ...]:
+        """Telling inputs."""
+        return tuple(recurrence_cases(self.kernel.recurrence, self.rng(0)))
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The recurrence's loss as the reference, on the shared inputs."""
+        problem = recurrence_problem(self.kernel.recurrence, Adapted(self.kernel.loss_and_grad, None))
+        return replace(problem, draw=lambda rng: self.cases)
+
+    def gradient(self, arrays: Arrays) -> tuple[Any, Mapping[str, Any]]:
+        """The kernel's loss and gradient."""
+        return self.kernel.loss_and_grad(**arrays)
+
+    def sizes(self, steps: int, batch: int, most: int) -> dict[str, int]:
+        """Small sizes for the exact rungs: 2 for the states' sizes, at most ``most`` for the others."""
+        rec = self.kernel.recurrence
+        states = {w for words in rec.states.values() for w in words}
+        classes = {rec.declarations[n].sizes[0] for n in rec.onehot}
+        words = dict.fromkeys(w for d in rec.declarations.values() for w in d.sizes)
+        return {"T": steps, "B": batch} | {w: 2 if w in states | classes else most for w in words}
+
+
+def exact(subject: Subject) -> tuple[Evidence, ...]:
+    """Rung 2: SymPy's ``diff`` of the unrolled loss, and the same at 40 digits for the float kernel."""
+    programs = subject.kernel.programs
+    forward = programs.recurrence
+    symbolic = exact_evidence(forward, programs.loss_and_grad, subject.sizes(2, 1, 1), seconds=EXACT_SECONDS)
+    sizes = subject.sizes(3, 2, 2)
+    digits = digits_evidence(forward, lambda a: subject.gradient(a)[1], sizes, subject.rng(2))
+    return symbolic, digits
+
+
+def jacobians(subject: Subject) -> tuple[Evidence, ...]:
+    """Rung 3: J_t and A_t against SymPy's index notation with symbolic sizes."""
+    forward = subject.kernel.programs.recurrence
+    return (jacobian_evidence(forward, jacobian(forward), subject.sizes(1, 1, 2), subject.rng(3)),)
+
+
+def forward(subject: Subject) -> tuple[Evidence, ...]:
+    """Rung 4: the forward kernel against the author's function, and against a hand-written cell."""
+    rec = subject.kernel.recurrence
+    evidence = [_forward("author's function, step by step", subject, lambda a: run(rec, a))]
+    if _in_catalogue(subject):
+        states = tuple(rec.states)
+        evidence.append(_forward("hand-written cell", subject, lambda a: unrolled(rec.name, a, states)))
+    return tuple(evidence)
+
+
+def _in_catalogue(subject: Subject) -> bool:
+    rec = subject.kernel.recurrence
+    return rec.name in REFERENCES and rec.function.__module__.startswith("bptt_verify.cells")
+
+
+def _forward(name: str, subject: Subject, reference: Any) -> Evidence:
+    worst, findings, looked = 0.0, [], 0
+    for case in subject.cases:
+        with np.errstate(all="ignore"):
+            trace = subject.kernel.forward(**case.arrays)
+            loss, outputs, states = reference(case.arrays)
+        pairs = {"loss": (trace.loss, loss), "outputs": (trace.outputs, outputs)}
+        pairs |= {s: (trace.states[s], states[s]) for s in states}
+        for what, (found, expected) in pairs.items():
+            if expected is None or not np.all(np.isfinite(expected)):
+                continue
+            looked += 1
+            scale = float(np.abs(expected).max(initial=0.0)) or 1.0
+            error = float(np.abs(found - expected).max(initial=0.0)) / scale
+            worst = max(worst, error)
+            if not error <= FORWARD_TOLERANCE:
+                text = f"the kernel's {what} differ from those of the {name} on case {case.name!r} (relative error {error:.2g})"
+                findings.append(Finding(text, block=what, error=error, case=case.name))
+    verdict: Verdict = "refuted" if findings else "verified" if looked else "inconclusive"
+    summary = f"loss, outputs and states in {len(subject.cases)} cases; worst error {worst:.1e} (tolerance {FORWARD_TOLERANCE:g})"
+    return Evidence(name, "tested", verdict, summary, tuple(findings), {"worst": worst, "compared": float(looked)})
+
+
+def duality(subject: Subject) -> tuple[Evidence, ...]:
+    """Rung 5: ⟨c, J v⟩ = ⟨Jᵀ c, v⟩ for the generated forward-mode and reverse-mode functions."""
+    kernel = subject.kernel
+    blocks = subject.problem.blocks
+
+    def jvp(arrays: Arrays, tangents: Arrays) -> dict[str, Any]:
+        _, outputs, states = kernel.jvp(arrays, tangents)
+        last = {s: v[-1] for s, v in states.items()}
+        return last if outputs is None else {"output": outputs, **last}
+
+    def loss_jvp(arrays: Arrays, tangents: Arrays) -> dict[str, Any]:
+        return {"loss": kernel.jvp(arrays, tangents)[0]}
+
+    def loss_vjp(arrays: Arrays, cotangents: Arrays) -> dict[str, Any]:
+        return {k: cotangents["loss"] * v for k, v in kernel.loss_and_grad(**arrays)[1].items()}
+
+    rng = subject.rng(5)
+    results = duality_evidence(jvp, kernel.vjp, subject.cases, blocks, rng)
+    loss = duality_evidence(loss_jvp, loss_vjp, subject.cases, blocks, rng)
+    return replace(results, name="outputs and final states"), replace(loss, name="loss")
+
+
+def complex_step(subject: Subject) -> tuple[Evidence, ...]:
+    """Rung 6: every element by complex step of the reference loss."""
+    evidence, _ = judge_gradient(subject.gradient, subject.problem, subject.rng(6))
+    return evidence
+
+
+def differences(subject: Subject) -> tuple[Evidence, ...]:
+    """Rung 7: finite differences with SciPy's error estimate."""
+    return (difference_evidence(subject.gradient, subject.problem, subject.rng(7)),)
+
+
+def slopes(subject: Subject) -> tuple[Evidence, ...]:
+    """Rung 8: Taylor remainders down to the round-off floor."""
+    return (taylor_evidence(subject.gradient, subject.problem, subject.rng(8)),)
+
+
+def mutated(subject: Subject) -> tuple[Evidence, ...]:
+    """Rung 10: every known mistake that changes a number is caught."""
+    right = subject.kernel.programs.loss_and_grad
+    wrong = mutants(right)
+    changed, same = [], []
+    for m in wrong:
+        (same if _unchanged(m.program, right, subject.cases) else changed).append(m)
+    found = caught({m.name: _evaluated(m.program) for m in changed}, subject.problem, subject.cases, subject.rng(10))
+    missed = [m for m in changed if m.name not in found]
+    findings = tuple(Finding(f"a wrong gradient passes: {m.description}") for m in missed)
+    summary = f"{len(found)} of {len(changed)} wrong gradients caught"
+    if same:
+        summary += "; equivalent, since they change no number on these inputs: " + ", ".join(m.name for m in same)
+    verdict: Verdict = "refuted" if missed else "verified" if changed else "inconclusive"
+    numbers = {"mutants": float(len(wrong)), "caught": float(len(found)), "equivalent": float(len(same))}
+    return (Evidence("deliberately wrong gradients", "tested", verdict, summary, findings, numbers),)
+
+
+def _evaluated(program: Program) -> Any:
+    def gradient(arrays: Arrays) -> tuple[Any, dict[str, Any]]:
+        with np.errstate(all="ignore"):
+            values = evaluate(program, arrays)
+        results = {k: values[v] for k, v in program.results}
+        return results.pop("loss"), results
+
+    return gradient
+
+
+def _unchanged(program: Program, right: Program, cases: tuple[Case, ...]) -> bool:
+    for case in cases:
+        _, a = _evaluated(program)(case.arrays)
+        _, b = _evaluated(right)(case.arrays)
+        for k in b:
+            scale = float(np.abs(b[k]).max(initial=0.0))
+            if not np.abs(a[k] - b[k]).max(initial=0.0) <= SAME * scale:
+                return False
+    return True
