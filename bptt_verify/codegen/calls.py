@@ -48,7 +48,7 @@ def expression(expr: sp.Expr, names: Mapping[sp.Expr, str], rank: Mapping[sp.Exp
     style = Style(
         name=lambda s: names[s],
         call=call,
-        times=" * ",
+        times=lambda left, right: " * ",
         number=number,
         over=" / ",
         fraction=None,

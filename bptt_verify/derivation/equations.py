@@ -71,8 +71,8 @@ def prune(program: Program) -> Program:
     )
 
 
-def inline(program: Program, keep: set[str]) -> Program:
-    """Substitute products that one pointwise equation reads once; sums and the names in ``keep`` stay."""
+def inline(program: Program, keep: set[str], sums: bool = False) -> Program:
+    """Substitute what one pointwise equation reads once; the names in ``keep`` stay, and so do sums unless asked."""
     keep = keep | {n for _, n in program.results} | set(program.carry) | {c.boundary for c in program.carries}
     readers: dict[str, list[tuple[Equation, Ref]]] = {}
     for e in program.equations:
@@ -86,7 +86,7 @@ def inline(program: Program, keep: set[str]) -> Program:
         one = readers.get(e.name, [])
         if (
             isinstance(e, Pointwise)
-            and not e.expr.is_Add
+            and (sums or not e.expr.is_Add)
             and e.name not in keep
             and len(one) == 1
             and isinstance(one[0][0], Pointwise)

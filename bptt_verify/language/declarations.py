@@ -111,8 +111,6 @@ def check_name(name: str, where: str) -> None:
 
 def check_declarations(declarations: dict[str, Declaration], places: dict[str, str], title: str) -> None:
     """Refuse names and combinations of roles that cannot work."""
-    for name in declarations:
-        check_name(name, places[name])
     roles = {d.role for d in declarations.values()}
     real_sizes = {word for d in declarations.values() if not d.onehot for word in d.sizes}
     for name, d in declarations.items():

@@ -120,14 +120,28 @@ def _arity(function: Callable[..., Any], label: str) -> int:
 
 def _check_supported(expr: sp.Expr, label: str) -> None:
     for part in sp.preorder_traversal(expr):
-        known = part.func in table.FUNCTIONS or part.func in table.STRUCTURE or part.is_Atom
-        if not known and isinstance(part, sp.Expr) and not isinstance(part, sp.functions.elementary.piecewise.ExprCondPair):
+        if isinstance(part, sp.logic.boolalg.Boolean) and not isinstance(part, sp.Expr):
+            if not isinstance(part, _CONDITIONS):
+                raise UnsupportedError(
+                    f"pointwise {label}: the condition {part} ({part.func.__name__}) is not supported; expected relations "
+                    "(<, <=, >, >=, Eq, Ne) joined by & | ~."
+                )
+        elif isinstance(part, sp.Piecewise) and part.args[-1].cond != sp.true:
+            raise UnsupportedError(
+                f"pointwise {label}: a Piecewise has no value where no condition holds; expected a last branch "
+                "(…, True)."
+            )
+        elif isinstance(part, sp.Expr) and not part.is_Atom and part.func not in _KNOWN:
             raise UnsupportedError(
                 f"pointwise {label}: {part.func.__name__} is not supported; expected a combination of "
                 f"+ - * / ** and {table.supported()}."
             )
-        if part.is_Atom and part.is_number and not (part.is_real and part.is_finite):
-            raise UnsupportedError(f"pointwise {label}: the constant {part} is not a finite real number.")
+        elif part.is_Atom and part.is_number and not (part.is_real and part.is_finite):
+            raise UnsupportedError(f"pointwise {label}: the constant {part} is no number; expected finite real ones.")
+
+
+_KNOWN = {*table.FUNCTIONS, *table.STRUCTURE, sp.functions.elementary.piecewise.ExprCondPair}
+_CONDITIONS = (sp.core.relational.Relational, sp.And, sp.Or, sp.Not, sp.logic.boolalg.BooleanAtom)
 
 
 tanh = pointwise(sp.tanh, "tanh")

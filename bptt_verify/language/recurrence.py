@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bptt_verify.errors import RecurrenceError, SizeError
-from bptt_verify.language.declarations import Declaration, Sizes, Step, check_declarations
+from bptt_verify.language.declarations import Declaration, Sizes, Step, check_declarations, check_name
 from bptt_verify.language.lowering import lower, reachable
 from bptt_verify.language.tracing import Trace, check_bindings, declared_at, describe, here, loop_targets, tracing
 from bptt_verify.language.values import Value
@@ -112,6 +112,8 @@ def recurrence(function: Callable[..., Any] | None = None) -> Recurrence:
     function = _plain_function(function)
     title = function.__name__
     places = declared_at(function, title)
+    for name, place in places.items():
+        check_name(name, place)
     declarations = _declarations(function, places)
     check_declarations(declarations, places, title)
     leaves = {

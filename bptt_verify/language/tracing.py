@@ -81,11 +81,13 @@ def note_step(step: object) -> None:
 
 def declared_at(function: Callable[..., Any], title: str) -> dict[str, str]:
     """Title and line of each argument's declaration; the line of the function where the source is unknown."""
-    first = function.__code__.co_firstlineno
-    definition = _definition(function)
+    code, definition = function.__code__, _definition(function)
+    first = code.co_firstlineno
+    starred = bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + starred]
     arguments = [] if definition is None else _arguments(definition)
     places = {a.arg: f"{title}, line {a.lineno + first - 1}" for a in arguments}
-    return {n: places.get(n, f"{title}, line {first}") for n in inspect.signature(function).parameters}
+    return {n: places.get(n, f"{title}, line {first}") for n in names}
 
 
 def check_bindings(function: Callable[..., Any], states: set[str], values: Mapping[str, bool], title: str) -> None:
@@ -139,7 +141,8 @@ def _definition(function: Callable[..., Any]) -> ast.FunctionDef | None:
 
 
 def _arguments(definition: ast.FunctionDef) -> list[ast.arg]:
-    return [*definition.args.posonlyargs, *definition.args.args, *definition.args.kwonlyargs]
+    a = definition.args
+    return [*a.posonlyargs, *a.args, *a.kwonlyargs, *(s for s in (a.vararg, a.kwarg) if s is not None)]
 
 
 _OWN_SCOPE = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)

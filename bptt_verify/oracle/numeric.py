@@ -11,8 +11,6 @@ from bptt_verify.oracle.points import Sizes, blocks, index_text, sizes_text
 from bptt_verify.program import TIME, Array, Program
 from bptt_verify.verdict import Evidence, Finding
 
-DIGITS = 40  # to which two exact sides have to agree
-
 
 def relative_errors(found: Any, expected: Any, floor: Any) -> Any:
     """``|found - expected|`` over the largest ``|expected|`` of the block (at least ``floor``)."""

@@ -13,14 +13,17 @@ import sympy as sp
 from bptt_verify.oracle.equality import NOTHING, Decision, decide
 from bptt_verify.oracle.indices import IndexNotation, Instance, letter, sizes_part
 from bptt_verify.oracle.located import Symbolic
-from bptt_verify.oracle.numeric import DIGITS, block_finding, failed
+from bptt_verify.oracle.numeric import block_finding, failed
 from bptt_verify.oracle.points import (
+    DIGITS,
     Point,
     Sizes,
     blocks,
     check_sizes,
+    digits_of,
     has_kinks,
     points,
+    rational,
     shape,
     sized,
     sizes_text,
@@ -92,11 +95,12 @@ class _Comparison:
     def __init__(self, forward: Program, jacobian: Program, sizes: Sizes, point: Point) -> None:
         self.forward, self.sizes = forward, sizes
         self.results = dict(jacobian.results)
+        self.digits = digits_of(forward, jacobian)
         self.kinks = has_kinks(forward)
         self.symbolic = Symbolic(point, DIGITS)
         self.found = self.symbolic.values(sized(jacobian, sizes))
         values = self.symbolic.values(sized(forward, sizes))
-        self.notation = IndexNotation(forward)
+        self.notation = IndexNotation(rational(forward))
         self.instance = Instance(forward, self.symbolic, values, sizes)
 
     def evidence(self) -> Evidence:
@@ -127,7 +131,7 @@ class _Comparison:
             what = f"{', '.join(seen)}: derived with symbolic {words}; {total} entries {decision.text()}"
             return self._say("verified", what + branch, decision)
         left = len(decision.different) + len(decision.undecided)
-        agree = f"both sides agree to {DIGITS} digits at one random point"
+        agree = f"both sides agree to {self.digits} digits at one random point"
         return self._say(
             "inconclusive", f"{left} of {total} entries are not decided exactly; {agree}", decision
         )
@@ -154,10 +158,10 @@ class _Comparison:
     def _finding(self, block: _Block, found: Any, expected: Any) -> Finding | None:
         right, numbers = self._numbers(expected), self._numbers(found)
         inner = numbers[0, 0] if numbers.ndim > 1 and numbers.shape[:2] == (1, 1) else numbers
-        tolerance = self.symbolic.book.arithmetic.mpf(10) ** -DIGITS
+        tolerance = self.symbolic.book.arithmetic.mpf(10) ** -self.digits
         array = Array(block.name, "param", ())
         return block_finding(
-            array, inner, right, tolerance=tolerance, floor=tolerance**0.25, case=sizes_text(self.sizes)
+            array, inner, right, tolerance=tolerance, floor=1e-10, case=sizes_text(self.sizes)
         )
 
     def _numbers(self, entries: Any) -> Any:

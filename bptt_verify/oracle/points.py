@@ -18,6 +18,9 @@ Point = dict[str, Any]
 # Kinds of SymPy expression whose branch is decided by the numbers at a point.
 KINKS = (sp.Max, sp.Min, sp.Piecewise, sp.Heaviside)
 
+DIGITS = 40  # to which two exact sides have to agree
+DECIMAL_DIGITS = 12
+
 _TRIES = 6
 
 
@@ -39,13 +42,29 @@ def check_sizes(program: Program, sizes: Sizes) -> None:
 
 
 def sized(program: Program, sizes: Sizes) -> Program:
-    """The program with every size symbol in an expression replaced by its exact integer."""
-    numbers = {size_symbol(w): sp.Integer(int(n)) for w, n in sizes.items()}
+    """The program with every number in an expression exact: sizes become integers, decimals fractions."""
+    return _exchanged(program, {size_symbol(w): sp.Integer(int(n)) for w, n in sizes.items()})
 
+
+def rational(program: Program) -> Program:
+    """The program with decimal constants read as fractions, to 15 digits; sizes stay symbols."""
+    return _exchanged(program, {})
+
+
+def _exchanged(program: Program, numbers: dict[sp.Expr, sp.Expr]) -> Program:
     def equation(e: Equation) -> Equation:
-        return replace(e, expr=e.expr.xreplace(numbers)) if isinstance(e, Pointwise) else e
+        if not isinstance(e, Pointwise):
+            return e
+        decimals = {c: sp.Rational(str(c.n(15))) for c in e.expr.atoms(sp.Float)}
+        return replace(e, expr=e.expr.xreplace({**numbers, **decimals}))
 
     return replace(program, equations=tuple(equation(e) for e in program.equations))
+
+
+def digits_of(*programs: Program) -> int:
+    """To how many digits two exact sides have to agree: fewer if decimal constants have been rounded."""
+    expressions = (e.expr for p in programs for e in p.equations if isinstance(e, Pointwise))
+    return DECIMAL_DIGITS if any(e.has(sp.Float) for e in expressions) else DIGITS
 
 
 def shape(labels: tuple[str, ...], sizes: Sizes) -> tuple[int, ...]:

@@ -71,6 +71,9 @@ def _compared(program: Program, gradient: Gradient, sizes: Sizes, point: Point, 
         return Evidence(NAME, "tested", "refuted", f"{what} at {sizes_text(sizes)}", (Finding(what),))
     expected = numbers.gradient(program)
     names = [n for n in expected if n in found]
+    if not expected:
+        what = "there is no gradient to compare"
+        return Evidence(NAME, "tested", "inconclusive", f"{what} at {sizes_text(sizes)}")
     values = {n: np.asarray(found[n], dtype=object) for n in names}
     floor = _FLOOR * max((abs(e) for v in expected.values() for e in v.flat), default=0) or 1
     case, arrays = sizes_text(sizes), blocks(program)

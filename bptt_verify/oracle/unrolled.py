@@ -11,12 +11,14 @@ import numpy as np
 from bptt_verify.oracle.chain import Derivatives
 from bptt_verify.oracle.equality import NOTHING, Decision, decide
 from bptt_verify.oracle.located import Symbolic
-from bptt_verify.oracle.numeric import DIGITS, block_finding, failed, missing, not_provided
+from bptt_verify.oracle.numeric import block_finding, failed, missing, not_provided
 from bptt_verify.oracle.points import (
+    DIGITS,
     Point,
     Sizes,
     blocks,
     check_sizes,
+    digits_of,
     has_kinks,
     points,
     shape,
@@ -81,9 +83,12 @@ class _Comparison:
         self.sizes, self.deadline = sizes, deadline
         self.results = dict(adjoint.results)
         self.blocks = {n: a for n, a in blocks(forward).items() if n in self.results}
+        self.digits = digits_of(forward, adjoint)
         self.kinks = has_kinks(forward) or has_kinks(adjoint)
 
     def evidence(self) -> Evidence:
+        if not self.blocks:
+            return self._say("inconclusive", "there is no gradient to compare")
         usable = [p for p in points(self.forward, self.sizes, np.random.default_rng(0)) if self._usable(p)]
         if not usable:
             return self._say("inconclusive", "no random point has a finite real loss")
@@ -101,7 +106,7 @@ class _Comparison:
 
     def _by_branch(self, decision: Decision, total: int, seen: int) -> Evidence:
         equal = len(decision.polynomial + decision.rational)
-        agree = f"agree to {DIGITS} digits at {seen} random points"
+        agree = f"agree to {self.digits} digits at {seen} random points"
         if decision.all_equal and equal == total:
             what = f"{self._counted()} {decision.text()} on the branches at a random point"
             return self._say("verified", f"{what}, and {agree}", decision)
@@ -129,7 +134,7 @@ class _Comparison:
                     a,
                     np.asarray(values[self.results[n]], dtype=object),
                     expected[n],
-                    tolerance=numbers.arithmetic.mpf(10) ** -DIGITS,
+                    tolerance=numbers.arithmetic.mpf(10) ** -self.digits,
                     floor=numbers.arithmetic.mpf(10) ** -10,
                     case=f"random point {number}, {sizes_text(self.sizes)}",
                 )

@@ -1,6 +1,7 @@
 """The intermediate representation: a recurrence, its gradient and its tangent are all Programs."""
 
 from bptt_verify.program.evaluation import evaluate
+from bptt_verify.program.formulas import TEXT, Notation, formula, spelled
 from bptt_verify.program.nodes import (
     BATCH,
     TIME,
@@ -19,16 +20,18 @@ from bptt_verify.program.nodes import (
     symbol,
 )
 from bptt_verify.program.order import Component, components
-from bptt_verify.program.text import digest, formula, listing, spelled
+from bptt_verify.program.text import digest, listing
 
 __all__ = [
     "BATCH",
+    "TEXT",
     "TIME",
     "Array",
     "Carry",
     "Component",
     "Contract",
     "Equation",
+    "Notation",
     "Pack",
     "Peak",
     "Pointwise",

@@ -151,4 +151,5 @@ def derivative(expr: sp.Expr, argument: sp.Symbol, output: sp.Expr) -> sp.Expr:
         return 1 / (2 * output)
     slope = sp.diff(expr, argument)
     # Kinks have measure zero: a jump contributes no slope there, and sign(0) = 0.
-    return slope.replace(sp.DiracDelta, lambda *a: sp.Integer(0))
+    slope = slope.replace(sp.DiracDelta, lambda *a: sp.Integer(0))
+    return slope.replace(lambda e: e.func is sp.polygamma and e.args[0] == 0, lambda e: sp.digamma(e.args[1]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import sympy as sp
 
@@ -21,7 +22,7 @@ class Style:
 
     name: Callable[[sp.Expr], str]
     call: Callable[[str, list[str]], str]
-    times: str
+    times: Callable[[sp.Expr, sp.Expr], str]
     number: Callable[[sp.Expr], str]
     over: str
     fraction: Callable[[str, str], str] | None
@@ -110,7 +111,10 @@ class _Speller:
     def _factors(self, expr: sp.Expr) -> str:
         factors = ordered(expr, self.rank) if expr.is_Mul else [expr]
         factors.sort(key=lambda f: not f.is_number)
-        return self.style.times.join(self.inside(f, UNARY) for f in factors)
+        text = self.inside(factors[0], UNARY)
+        for left, right in pairwise(factors):
+            text += self.style.times(left, right) + self.inside(right, UNARY)
+        return text
 
     def _power(self, base: sp.Expr, power: sp.Expr) -> tuple[str, int]:
         if power == sp.Rational(1, 2):

@@ -276,6 +276,32 @@ def test_a_derived_adjoint_with_a_scaled_gradient_is_refuted(cell):
 
 
 @bv.recurrence
+def decimal(x=bv.Input("n"), h=bv.State("n"), W_hh=bv.Param("n n")):
+    gelu = bv.pointwise(lambda u: 0.5 * u * (1 + sp.tanh(0.7978845608028654 * (u + 0.044715 * u**3))))
+    h = gelu(W_hh @ h + x)
+    return bv.Step(h=h, loss=bv.dot(h, h))
+
+
+def test_decimal_constants_do_not_refute():
+    e = exact_evidence(decimal.program, adjoint(decimal.program), {"T": 2, "B": 1, "n": 2})
+    assert e.verdict in ("verified", "inconclusive") and not e.findings
+    assert e.verdict == "verified" or "agree to 12 digits" in e.summary
+
+
+@bv.recurrence
+def bare(y=bv.Target("n"), h=bv.State("n")):
+    h = bv.tanh(h)
+    return bv.Step(h=h, loss=bv.squared_error(h, y))
+
+
+def test_nothing_to_compare_is_not_verified():
+    e = exact_evidence(
+        bare.program, replace(bare.program, results=bare.program.results[:1]), {"T": 1, "B": 1, "n": 1}
+    )
+    assert e.verdict == "inconclusive"
+
+
+@bv.recurrence
 def logarithmic(x=bv.Input("n"), h=bv.State("n"), u=bv.Param("n")):
     h = bv.log(u) * x + h
     return bv.Step(h=h, loss=bv.dot(h, h))
