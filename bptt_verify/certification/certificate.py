@@ -1,4 +1,9 @@
-"""A certificate: what was looked at, in which versions, with which seed, and what each rung found."""
+"""A certificate: what was looked at, in which versions, with which seed, and what each rung found.
+
+Its field ``digest`` is the SHA-256 of all its other fields. An edit by accident or without care no longer
+fits it. It is no signature: who means to forge can compute it anew, which is why ``recheck`` runs
+everything again and believes its own numbers only.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +22,20 @@ from bptt_verify.verdict import Evidence, Finding, Report, Verdict, combine
 
 FORMAT = 1
 PACKAGES = ("bptt_verify", "numpy", "scipy", "sympy")
+
+
+class CertificateChangedError(CertificateError):
+    """The fields of a certificate contradict each other: it is not as it was written.
+
+    Attributes
+    ----------
+    certificate : Certificate
+        What it says all the same.
+    """
+
+    def __init__(self, message: str, certificate: Certificate) -> None:
+        super().__init__(message)
+        self.certificate = certificate
 
 
 @dataclass(frozen=True)
@@ -74,11 +93,12 @@ class Certificate:
     def report(self) -> Report:
         """All evidence as one report."""
         notes = tuple(f"rung {r.number}, {r.name}: {r.reason}" for r in self.rungs if r.reason)
-        return Report(f"the kernel of {self.name}", tuple(e for r in self.rungs for e in r.evidence), None, notes, self.seed)
+        evidence = tuple(e for r in self.rungs for e in r.evidence)
+        return Report(f"the kernel of {self.name}", evidence, None, notes, self.seed)
 
     def to_json(self) -> str:
-        """Strict JSON: no NaN, no infinity, keys sorted."""
-        data = {
+        """Strict JSON: no NaN, no infinity, keys sorted; with a digest of all other fields."""
+        data = strict_json({
             "format": FORMAT,
             "name": self.name,
             "origin": self.origin,
@@ -88,14 +108,15 @@ class Certificate:
             "versions": dict(self.versions),
             "seed": self.seed,
             "rungs": [{**asdict(r), "verdict": r.verdict} for r in self.rungs],
-        }
-        return json.dumps(_strict(data), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+        })  # fmt: skip
+        data["digest"] = _digest(data)
+        return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
     def write(self, path: str | Path) -> Path:
         """Write the JSON to a file and return its path."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(self.to_json(), encoding="utf-8")
+        target.write_text(self.to_json(), encoding="utf-8", errors="backslashreplace")
         return target
 
     @staticmethod
@@ -106,15 +127,20 @@ class Certificate:
         ------
         CertificateError
             If the file cannot be read, is not strict JSON, or is not a certificate of this format.
+        CertificateChangedError
+            If it is one, but its digest or its verdict does not fit its other fields. The error's
+            ``certificate`` is what it says all the same.
         """
         source = Path(path)
         try:
-            data = json.loads(source.read_text(encoding="utf-8"), parse_constant=_refuse)
+            text = source.read_text(encoding="utf-8")
+            data = json.loads(text, parse_constant=_refuse, object_pairs_hook=_unique)
         except OSError as error:
-            raise CertificateError(f"certificate {source}: {error.strerror}; expected a readable file.") from error
-        except ValueError as error:
+            reason = error.strerror or error
+            raise CertificateError(f"certificate {source}: {reason}; expected a readable file.") from error
+        except (ValueError, RecursionError) as error:
             raise CertificateError(f"certificate {source}: not strict JSON ({error}).") from error
-        return _from_data(data, source)
+        return _consistent(_from_data(data, source), data, source)
 
     def __str__(self) -> str:
         lines = [f"{self.verdict.upper()}: the kernel of {self.name} (seed {self.seed})"]
@@ -144,12 +170,12 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _strict(value: Any) -> Any:
-    """Numbers that JSON does not have become text."""
+def strict_json(value: Any) -> Any:
+    """The same as plain dicts, lists and numbers; numbers that JSON does not have become text."""
     if isinstance(value, Mapping):
-        return {str(k): _strict(v) for k, v in value.items()}
+        return {str(k): strict_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(v) for v in value]
+        return [strict_json(v) for v in value]
     if isinstance(value, bool | str) or value is None:
         return value
     if isinstance(value, int):
@@ -161,32 +187,57 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def _digest(data: Mapping[str, Any]) -> str:
+    rest = {k: v for k, v in data.items() if k != "digest"}
+    return sha256(json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False))
+
+
+def _consistent(certificate: Certificate, data: Mapping[str, Any], source: Path) -> Certificate:
+    try:
+        fits = data.get("digest") == _digest(data)
+    except ValueError as error:  # 1e999 is read as infinity
+        raise CertificateError(f"certificate {source}: a number is out of range ({error}).") from error
+    if data["verdict"] != certificate.verdict:
+        message = f"verdict={data['verdict']!r:.40}, but its rungs say {certificate.verdict!r}"
+    elif not fits:
+        message = "its digest does not fit its other fields"
+    else:
+        return certificate
+    raise CertificateChangedError(f"certificate {source}: {message}: it was changed.", certificate)
+
+
 def _from_data(data: Any, source: Path) -> Certificate:
     try:
         if data["format"] != FORMAT:
             raise CertificateError(f"certificate {source}: format={data['format']!r}; expected {FORMAT}.")
         rungs = tuple(_rung(r) for r in data["rungs"])
         certificate = Certificate(
-            str(data["name"]), str(data["origin"]), str(data["style"]), dict(data["hashes"]), dict(data["versions"]),
-            int(data["seed"]), rungs,
+            str(data["name"]), str(data["origin"]), str(data["style"]), _texts(data["hashes"]),
+            _texts(data["versions"]), int(data["seed"]), rungs,
         )  # fmt: skip
-        stated = data["verdict"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise CertificateError(f"certificate {source}: {error!r}; expected the fields of a certificate.") from error
-    if stated != certificate.verdict:
-        raise CertificateError(
-            f"certificate {source}: verdict={stated!r}, but its rungs say {certificate.verdict!r}. It was changed."
-        )
+        _ = data["verdict"]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise CertificateError(f"certificate {source}: {error!r}; expected its fields as written.") from error
     return certificate
 
 
+def _texts(data: Mapping[str, Any]) -> dict[str, str]:
+    return {k: str(v) for k, v in dict(data).items()}
+
+
 def _rung(data: Mapping[str, Any]) -> Rung:
-    evidence = tuple(
-        Evidence(
-            e["name"], e["how"], e["verdict"], e["summary"],
-            tuple(Finding(**{**f, "index": tuple(f["index"]) if f["index"] else None}) for f in e["findings"]),
-            e["numbers"],
-        )  # fmt: skip
-        for e in data["evidence"]
-    )
+    evidence = tuple(_evidence(e) for e in data["evidence"])
     return Rung(data["number"], data["name"], data["mandatory"], evidence, data["reason"], data["seconds"])
+
+
+def _evidence(data: Mapping[str, Any]) -> Evidence:
+    findings = tuple(Finding(**{**f, "index": f["index"] and tuple(f["index"])}) for f in data["findings"])
+    numbers = dict(data["numbers"])
+    return Evidence(data["name"], data["how"], data["verdict"], data["summary"], findings, numbers)

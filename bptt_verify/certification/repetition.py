@@ -61,7 +61,7 @@ def recheck(
     differences, notes = [], []
     upgraded = _upgrades(old)
     if kernel_file is not None:
-        text = kernel_file.read_text(encoding="utf-8") if kernel_file.is_file() else None
+        text = kernel_file.read_text(encoding="utf-8", errors="replace") if kernel_file.is_file() else None
         if text is None:
             notes.append(f"the kernel {kernel_file} is not there and was not compared")
         elif sha256(text) != old.hashes.get("source"):

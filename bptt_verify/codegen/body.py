@@ -59,11 +59,17 @@ class Body:
         self.stores = layout(program, self.parts)
         self.row: str = ""  # the loop index while inside a loop
         self.taken: dict[str, str] = {}
+        self.fixed: list[str] = []
         self.rows: list[str] = []
+        self.row_names: list[str] = []
+        self.views: dict[str, str] = {}
+        self.temporaries: dict[str, str] = {}
+        self.work: dict[str, tuple[str, ...]] = {}  # labels of the temporaries
         self.scratch: dict[str, str] = {}
         self.codes = _codes(program)
         sizes = {self.size_text(x) for name in program.names() for x in program.labels(name)}
         self.names = {*self.codes.values(), *sizes}  # not free for rows and temporaries
+        self.returned = self._returned()
         self.dense = {
             r.name
             for e in program.equations
@@ -80,6 +86,20 @@ class Body:
         for part in self.parts:
             lines += self._loop(part) if part.direction else self._whole(part)
         return lines
+
+    def _returned(self) -> set[str]:
+        """Values whose memory is handed out: the results, and what they are views of or made in."""
+        names = {n for _, n in self.program.results}
+        names |= {self.program.end[n].value for n in names if n in self.program.end}
+        for e in reversed(self.program.equations):
+            if e.name in names:
+                if isinstance(e, Select):
+                    names.add(e.operands[0].name)
+                host = self._used_up(e)
+                names |= {host.name} if host else set()
+            if self.stores[e.name].kind == "slot" and self.stores[e.name].source in names:
+                names.add(e.name)
+        return names
 
     def result(self, name: str) -> str:
         """The code of a result after all statements."""
@@ -110,14 +130,15 @@ class Body:
             return Operand(self._carried(r, code), labels)
         if r.shift:
             raise ValueError(f"{r.name} is read across steps but not carried")
-        return Operand(self._bound(f"{code}[{self.row}]") if in_loop else code, labels)
+        return Operand(self._bound(f"{code}[{self.row}]", f"{code}_t") if in_loop else code, labels)
 
     def _carried(self, r: Ref, code: str) -> str:
         """A carried series: forward it starts with the boundary, backward it ends with it."""
         late = self.program.carry[r.name].shift < 0
         neighbour = bool(r.shift)
         if self.row:
-            return self._bound(f"{code}[t + 1]" if late != neighbour else f"{code}[t]")
+            index = "t + 1" if late != neighbour else "t"
+            return self._bound(f"{code}[{index}]", f"{code}_{('prev' if late else 'next') if neighbour else 't'}")
         return f"{code}[1:]" if late != neighbour else f"{code}[:-1]"
 
     def _slot(self, store: Store, r: Ref) -> str:
@@ -126,14 +147,16 @@ class Body:
         axis = source.labels.index(labels[store.axis])
         span = str(store.low) if store.high == store.low + 1 and len(r.labels) < len(labels) else f"{store.low}:{store.high}"
         index = ", ".join([*[":"] * axis, span])
-        return self._bound(f"{source.code}[{index}]") if self.row else f"{source.code}[{index}]"
+        code = f"{source.code}[{index}]"
+        return self._bound(code, f"{r.name}_t") if self.row and TIME in r.labels else code
 
-    def _bound(self, code: str) -> str:
+    def _bound(self, code: str, name: str) -> str:
         """A marker for a row view, so that views used twice can be bound to a name."""
         if not self.row:
             return code
         if code not in self.rows:
             self.rows.append(code)
+            self.row_names.append(name)
         return f"\x00{self.rows.index(code)}\x00"
 
     # ---- whole arrays ----
@@ -146,8 +169,48 @@ class Body:
                 continue
             lines.append(f"# {formula(e)}")
             lines += self._prepare_carried(e)
-            lines += self._pack(e) if isinstance(e, Pack) and TIME in e.labels else self._assign(e, self._value(e))
+            if isinstance(e, Pack) and TIME in e.labels:
+                lines += self._pack(e)
+            elif (host := self._used_up(e)) is not None and isinstance(e, Pointwise):
+                lines += self._added(e, host)
+            elif self.fast and self.stores[e.name].kind == "series" and (made := self._made_in_place(e)):
+                lines += made
+            else:
+                lines += self._assign(e, self._value(e))
         return lines
+
+    def _made_in_place(self, e: Equation) -> list[str]:
+        """A whole series computed into its buffer; empty where that needs an expression."""
+        code = self.codes[e.name]
+        start = f"{code} = {self._empty(e.name, e.labels)}"
+        if isinstance(e, Pointwise) and in_place(e.expr):
+            self.temporaries = {}
+            calls = self._calls(e, code)
+            return [start, *(f"{name} = {text}" for name, text in self.temporaries.items()), *calls]
+        if isinstance(e, Contract) and len(e.operands) == 2 and self._one_hot(e, self._read) is None:
+            product = matrix_product(*(self._read(r) for r in e.operands), e.labels, self.size_text)
+            if product is not None:
+                into = f"{code}.reshape({', '.join(product.shape)})" if product.reshaped else code
+                return [start, f"np.dot({product.left}, {product.right}, out={into})"]
+        return []
+
+    def _used_up(self, e: Equation) -> Ref | None:
+        """A product that only this sum reads, so that the sum can be made in its memory."""
+        if not (self.fast and isinstance(e, Pointwise) and e.expr.is_Add and self.stores[e.name].kind == "series"):
+            return None
+        for r in e.operands:
+            own = self.program.equation.get(r.name)
+            plain = isinstance(own, Contract) and self.stores[r.name].kind == "series" and r.labels == e.labels
+            alone = sum(r.name == o.name for x in self.program.equations for o in x.operands) == 1
+            if plain and alone and symbol(r) in e.expr.args and r.name not in (n for _, n in self.program.results):
+                return r
+        return None
+
+    def _added(self, e: Pointwise, host: Ref) -> list[str]:
+        """``host`` under its new name, the other terms added in place."""
+        rest = replace(e, expr=e.expr - symbol(host), operands=tuple(o for o in e.operands if o != host))
+        code = self.codes[e.name]
+        return [f"{code} = {self.codes[host.name]}", f"{code} += {self._expression(rest)}"]
 
     def _pack(self, e: Pack) -> list[str]:
         """A pack of whole series: members that were not computed in place are copied in."""
@@ -159,23 +222,26 @@ class Body:
             return []
         carry = self.program.carry[e.name]
         code = self.codes[e.name]
-        lines = [f"{code} = {self._empty(e.labels, extra=True)}"]
+        lines = [f"{code} = {self._empty(e.name, e.labels, extra=True)}"]
         return [*lines, f"{code}[{0 if carry.shift < 0 else -1}] = {self._boundary(carry.boundary)}"]
 
     def _boundary(self, name: str) -> str:
         return "0" if self.program.array[name].role == "zero" else name
 
-    def _empty(self, labels: tuple[str, ...], extra: bool = False) -> str:
+    def _empty(self, name: str, labels: tuple[str, ...], extra: bool = False) -> str:
+        """An uninitialised array: from the workspace, unless it is returned."""
         sizes = [self.size_text(x) for x in labels]
         if extra:
             sizes[0] += " + 1"
+        if self.fast and name not in self.returned:
+            return f'buffer("{name}", {", ".join(sizes)})'
         return f"np.empty(({', '.join(sizes)}{',' if len(sizes) == 1 else ''}), dtype)"
 
     def _assign(self, e: Equation, value: str) -> list[str]:
         store, code = self.stores[e.name], self.codes[e.name]
         if store.kind in ("series", "static"):
             whole = isinstance(e, Pointwise) and {x for r in e.operands for x in r.labels} < set(e.labels)
-            return [f"{code} = {self._empty(e.labels)}", f"{code}[...] = {value}"] if whole and e.labels else [f"{code} = {value}"]
+            return [f"{code} = {self._empty(e.name, e.labels)}", f"{code}[...] = {value}"] if whole and e.labels else [f"{code} = {value}"]
         if store.kind == "slot" and not self.row and not self._allocated(store.source):
             return [self._allocate(store.source), f"{self._read(Ref(e.name, e.labels)).code} = {value}"]
         target = self._read(Ref(e.name, e.labels)).code
@@ -185,7 +251,7 @@ class Body:
         return name in self.scratch
 
     def _allocate(self, name: str) -> str:
-        self.scratch[name] = self._empty(self.program.labels(name))
+        self.scratch[name] = self._empty(name, self.program.labels(name))
         return f"{self.codes[name]} = {self.scratch[name]}"
 
     # ---- values as expressions ----
@@ -271,7 +337,7 @@ class Body:
     # ---- loops ----
 
     def _loop(self, part: Component) -> list[str]:
-        self.row, self.rows, self.temporaries = "t", [], {}
+        self.row, self.rows, self.row_names, self.temporaries, self.views = "t", [], [], {}, {}
         self.taken = {}
         before = [line for e in part.equations for line in self._buffers(e)]
         self.taken = takeovers(part, self.stores, self._safe(part)) if self.fast else {}
@@ -280,11 +346,12 @@ class Body:
             body += self._step(e)
         body = self._bind(body)
         before += [
-            f"{self.codes[e.name]} = {self._empty(e.labels[1:])}"
+            f"{self.codes[e.name]} = {self._empty(e.name, e.labels[1:])}"
             for e in part.equations
             if self.fast and self.stores[e.name].kind == "step" and e.name not in self.taken
         ]
         before += [f"{name} = {text}" for name, text in self.temporaries.items()]
+        before += [*self.fixed, *(f"{name} = {code}" for code, name in self.views.items())]
         self.row, self.taken = "", {}
         span = "range(T)" if part.direction > 0 else "reversed(range(T))"
         title = FORWARD if part.direction > 0 else BACKWARD
@@ -300,15 +367,15 @@ class Body:
             if store.kind == "rolling":
                 boundary = self.program.carry[e.name].boundary
                 if self.program.array[boundary].role == "zero":
-                    return [f"{code} = {self._empty(e.labels[1:]).replace('np.empty', 'np.zeros')}"]
+                    return [f"{code} = np.zeros(({', '.join(map(self.size_text, e.labels[1:]))},), dtype)"]
                 return [f"{code} = {boundary}.astype(dtype)"]
             if store.kind == "series":
-                return [f"{code} = {self._empty(e.labels)}"]
+                return [f"{code} = {self._empty(e.name, e.labels)}"]
             if store.kind == "slot" and not isinstance(e, Select) and self.stores[store.source].kind == "series":
                 outside = store.source not in {x.name for p in self.parts if p.direction for x in p.equations}
                 return [self._allocate(store.source)] if outside and not self._allocated(store.source) else []
             if not self.fast and isinstance(e, Pack) and store.kind == "step":
-                return [f"{code} = {self._empty(e.labels[1:])}"]
+                return [f"{code} = {self._empty(e.name, e.labels[1:])}"]
             return []
         finally:
             self.row = row
@@ -317,20 +384,21 @@ class Body:
         """Bind row views that are used more than once; write the others where they are used."""
         text = "\n".join(body)
         bound: dict[int, str] = {}
-        lines = []
-        for k, code in enumerate(self.rows):
+        for k in range(len(self.rows)):
             uses = text.count(f"\x00{k}\x00") + sum(f"\x00{k}\x00" in other for other in self.rows)
             if uses > 1 and self.fast:
-                bound[k] = _row_name(code, {*bound.values(), *self.temporaries} | self.names, self)
-                lines.append((k, f"{bound[k]} = {code}"))
+                bound[k] = _free(self.row_names[k], set(bound.values()) | set(self.codes.values()))
 
         def fill(part: str) -> str:
             while "\x00" in part:
                 part = re.sub("\x00(\\d+)\x00", lambda m: bound.get(int(m[1]), self.rows[int(m[1])]), part)
             return part
 
-        order = sorted(lines, key=lambda line: fill(self.rows[line[0]]).count("["))
-        return [fill(line) for _, line in order] + [fill(line) for line in body]
+        # A view of a view comes after it; the slots of one step's buffer do not change with t.
+        order = sorted(bound, key=lambda k: self.rows[k].count("\x00"))
+        lines = [f"{bound[k]} = {fill(self.rows[k])}" for k in order]
+        self.fixed = [line for line in lines if not re.search(r"\[t\b|_t\[|_prev\[|_next\[", line)]
+        return [line for line in lines if line not in self.fixed] + [fill(line) for line in body]
 
     def _step(self, e: Equation) -> list[str]:
         """The statements of one equation inside the loop."""
@@ -351,8 +419,17 @@ class Body:
             product = matrix_product(*(self._read(r) for r in e.operands), out, self.size_text)
             if product is not None and self._contiguous(e.name):
                 into = f"{target}.reshape({', '.join(product.shape)})" if product.reshaped else target
-                return [note, f"np.dot({product.left}, {product.right}, out={into})"]
+                left, right, into = (self._fixed(x) for x in (product.left, product.right, into))
+                return [note, f"np.dot({left}, {right}, out={into})"]
         return [note, self._into(target, self._value(e))]
+
+    def _fixed(self, code: str) -> str:
+        """A view that does not change with t gets a name before the loop."""
+        if "\x00" in code or not code.endswith((".T", ")")):
+            return code
+        name = re.match(r"\w+", code)[0] + ("_T" if code.endswith(".T") else "_rows")  # type: ignore[index]
+        self.views.setdefault(code, _free(name, {*self.views.values(), *self.codes.values()}))
+        return self.views[code]
 
     def _into(self, target: str, value: str) -> str:
         return f"{target}[...] = {value}"
@@ -393,7 +470,7 @@ class Body:
 
     def _calls(self, e: Pointwise, target: str) -> list[str]:
         names, rank = self._operand_codes(e)
-        out = e.labels[1:]
+        out = e.labels[1:] if self.row else e.labels
         plan = Calls(e.expr, rank)
         temporaries = [self._temporary(out, k) for k in range(plan.temporaries)]
 
@@ -408,10 +485,10 @@ class Body:
 
     def _temporary(self, labels: tuple[str, ...], k: int) -> str:
         sizes = "".join(x.replace("'", "") for x in labels if x != BATCH)
-        name = f"work_{sizes}" + (f"_{k + 1}" if k else "")
-        while name in self.names or self.temporaries.get(name, self._empty(labels)) != self._empty(labels):
+        name = f"work_{sizes}".rstrip("_") + (f"_{k + 1}" if k else "")
+        while name in self.names or self.work.setdefault(name, labels) != labels:
             name += "_"
-        self.temporaries[name] = self._empty(labels)
+        self.temporaries[name] = self._empty(name, labels)
         return name
 
 
@@ -439,23 +516,11 @@ def aligned(operand: Operand, out: tuple[str, ...]) -> str:
     return f"{code}[{', '.join(':' if h else 'None' for h in have)}]"
 
 
-def _row_name(code: str, taken: set[str], body: Body) -> str:
-    """A short name for a row view: ``h_t``, ``h_prev``, ``gates_t``."""
-    plain = re.sub("\x00(\\d+)\x00", lambda m: body.rows[int(m[1])], code)
-    stem = re.match(r"\w+", plain)
-    name = (stem[0] if stem else "row") + ("_prev" if plain.endswith("[t]") and _is_late(body, stem) else "_t")
-    slot = re.search(r"\[[:, ]*(\d+)(?::(\d+))?\]$", plain)
-    if slot and "[t" in plain[: slot.start() + 1]:
-        name += f"_{slot[1]}" + (f"_{slot[2]}" if slot[2] else "")
+def _free(name: str, taken: set[str]) -> str:
     candidate, k = name, 2
     while candidate in taken:
         candidate, k = f"{name}_{k}", k + 1
     return candidate
-
-
-def _is_late(body: Body, stem: re.Match[str] | None) -> bool:
-    value = next((v for v, c in body.codes.items() if stem and c == stem[0]), "")
-    return value in body.program.carry and body.program.carry[value].shift < 0
 
 
 def _codes(program: Program) -> dict[str, str]:

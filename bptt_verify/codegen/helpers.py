@@ -62,6 +62,19 @@ def _check(name: str, array: Any, shape: Sequence[str], sizes: dict[str, int]) -
 '''
 
 HELPERS = {
+    "_buffers": '''
+def _buffers(workspace: dict[str, Any] | None, dtype: Any) -> Any:
+    """Uninitialised arrays by name; kept in ``workspace`` between calls where one is given."""
+    kept = {} if workspace is None else workspace
+
+    def buffer(name: str, *shape: int) -> Any:
+        array = kept.get(name)
+        if array is None or array.shape != shape or array.dtype != dtype:
+            array = kept[name] = np.empty(shape, dtype)
+        return array
+
+    return buffer
+''',
     "_sigmoid": '''
 def _sigmoid(u: Any, out: Any = None) -> Any:
     """1 / (1 + exp(-u)), for real and complex arrays; no overflow reaches the result."""

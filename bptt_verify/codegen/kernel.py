@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import linecache
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bptt_verify.codegen.fusion import fuse
+from bptt_verify.codegen.hoisting import hoist
 from bptt_verify.codegen.module import Programs, module
 from bptt_verify.derivation import adjoint, cotangent_adjoint, tangent
 from bptt_verify.errors import ArrayError, UnsupportedError, UsageError
@@ -41,6 +43,7 @@ class Kernel:
     source: str
     style: str
     namespace: Mapping[str, Any] = field(repr=False, compare=False)
+    memory: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -92,13 +95,19 @@ class Kernel:
         if missing and not args:
             shape = ", ".join(known[missing[0]])
             raise ArrayError(f"{self.name}.{function}: missing array {missing[0]!r}; expected shape ({shape}).")
+        kept = {} if self.style == "plain" else {"workspace": self._workspace(function)}
         try:
-            return self.namespace[function](*args, **arrays)
+            return self.namespace[function](*args, **arrays, **kept)
         except (ValueError, TypeError) as error:
             raise ArrayError(f"{self.name}.{function}: {error}") from error
 
+    def _workspace(self, function: str) -> dict[str, Any]:
+        """The buffers of one function, kept between calls, one set a thread; nothing returned lies in them."""
+        kept = self.memory.__dict__.setdefault(function, {})
+        return kept  # type: ignore[no-any-return]
+
     def __reduce__(self) -> Any:
-        return (generate, (self.recurrence,))
+        return (_generate, (self.recurrence, self.style))
 
 
 def generate(
@@ -149,7 +158,8 @@ def _generate(rec: Recurrence, style: str) -> Kernel:
 def derive_programs(program: Program) -> Programs:
     """The programs of a kernel, gates fused."""
     forward = fuse(program)
-    return Programs(program, forward, adjoint(forward), cotangent_adjoint(forward), tangent(forward))
+    derived = (forward, adjoint(forward), cotangent_adjoint(forward), tangent(forward))
+    return Programs(program, *map(hoist, derived))
 
 
 def load(source: str, filename: str) -> dict[str, Any]:

@@ -172,6 +172,7 @@ class _Module:
 
     def _keyword_function(self, name: str, returns: str, p: Program, doc: str, lines: list[str]) -> str:
         arguments = [f"{a.name}: Any" + (" = None" if a.role in ("initial", "weights") else "") for a in self.arrays]
+        arguments += ["workspace: dict[str, Any] | None = None"] if self.style == "fast" else []
         given = ", ".join(f"{a.name}={a.name}" for a in self.arrays)
         head = f"def {name}(*, {', '.join(arguments)}) -> {returns}:"
         if len(head) > 110:
@@ -182,7 +183,8 @@ class _Module:
     def _seeded_function(
         self, name: str, seeds_name: str, returns: str, p: Program, seeds: Mapping[str, Array], doc: str, lines: list[str]
     ) -> str:
-        head = f"def {name}(arrays: Mapping[str, Any], {seeds_name}: Mapping[str, Any]) -> {returns}:"
+        workspace = ", workspace: dict[str, Any] | None = None" if self.style == "fast" else ""
+        head = f"def {name}(arrays: Mapping[str, Any], {seeds_name}: Mapping[str, Any]{workspace}) -> {returns}:"
         return self._function(head, doc, [*self._unpack(p, "arrays", seeds_name, seeds), *lines])
 
     def _unpack(self, p: Program, given: str, seeds_name: str, seeds: Mapping[str, Array]) -> list[str]:
@@ -199,7 +201,7 @@ class _Module:
             lines.append(f"shapes = {{{shapes}}}")
         call = f"_prepare({given}, needed, {seeds_name}, {'shapes' if seeds else '{}'})"
         lines += [f"ready, sizes, dtype = {call}", f"{names}{',' if ', ' not in names else ''} = ready", f"{', '.join(bound)} = sizes"]
-        return lines
+        return [*lines, "buffer = _buffers(workspace, dtype)"] if "buffer(" in body else lines
 
     def _function(self, head: str, doc: str, lines: list[str]) -> str:
         quoted = f'"""{doc}"""' if "\n" not in doc else f'"""{doc}\n"""'

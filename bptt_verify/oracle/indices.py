@@ -38,11 +38,21 @@ def letter(name: str, indices: tuple[sp.Expr, ...]) -> sp.Expr:
     return sp.IndexedBase(name)[indices] if indices else sp.Symbol(name)
 
 
+def names_in(expr: sp.Expr) -> set[str]:
+    """The arrays of which an expression has entries."""
+    indexed = {str(entry.base) for entry in expr.atoms(sp.Indexed)}
+    return indexed | {s.name for s in expr.atoms(sp.Symbol) if not s.is_integer}
+
+
 class IndexNotation:
-    """The values of one step of one sequence, entry by entry."""
+    """The values of one step of one sequence, entry by entry.
+
+    The new value of a state is not written out where another value reads it; it stays a letter.
+    """
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self.states = {c.value for c in program.carries}
         self.count = 0
         self.known: dict[tuple[str, tuple[sp.Expr, ...]], sp.Expr] = {}
 
@@ -52,7 +62,7 @@ class IndexNotation:
         return tuple(sp.Symbol(f"i{self.count - k}", integer=True) for k in range(len(labels)))
 
     def entry(self, name: str, indices: tuple[sp.Expr, ...]) -> sp.Expr:
-        """The entry of a value, in entries of the declared arrays and of the previous state."""
+        """The entry of a value, in entries of declared arrays, of the previous and of other new states."""
         if (name, indices) not in self.known:
             self.known[name, indices] = self._entry(name, indices)
         return self.known[name, indices]
@@ -73,7 +83,8 @@ class IndexNotation:
 
     def _read(self, r: Ref, at: Mapping[str, sp.Expr]) -> sp.Expr:
         name = self.program.carry[r.name].boundary if r.shift else r.name
-        return self.entry(name, tuple(at[x] for x in sizes_part(r.labels)))
+        indices = tuple(at[x] for x in sizes_part(r.labels))
+        return letter(name, indices) if name in self.states else self.entry(name, indices)
 
     def _sum(self, e: Contract, at: Mapping[str, sp.Expr]) -> sp.Expr:
         used = dict.fromkeys(x for r in e.operands for x in r.labels)
@@ -123,8 +134,11 @@ class Instance:
     def _indices(self, expr: sp.Expr) -> tuple[sp.Expr, ...]:
         """The free indices and sizes of an expression, in a fixed order."""
         if expr not in self.free:
-            free = [s for s in expr.free_symbols if s.is_Symbol and s.is_integer]
-            self.free[expr] = tuple(sorted(free, key=lambda s: str(s.name)))
+            bound = {limit[0] for limit in expr.limits} if isinstance(expr, sp.Sum) else set()
+            parts = expr.indices if isinstance(expr, sp.Indexed) else expr.args
+            inner = [i for part in parts for i in self._indices(part) if i not in bound]
+            own = [expr] if expr.is_Symbol and expr.is_integer else []
+            self.free[expr] = tuple(dict.fromkeys(own + inner))
         return self.free[expr]
 
     def _compute(self, expr: sp.Expr, at: Mapping[sp.Expr, int], inner: Any) -> Any:

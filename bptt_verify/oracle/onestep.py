@@ -11,7 +11,7 @@ import numpy as np
 import sympy as sp
 
 from bptt_verify.oracle.equality import NOTHING, Decision, decide
-from bptt_verify.oracle.indices import IndexNotation, Instance, letter, sizes_part
+from bptt_verify.oracle.indices import IndexNotation, Instance, letter, names_in, sizes_part
 from bptt_verify.oracle.located import Symbolic
 from bptt_verify.oracle.numeric import block_finding, failed
 from bptt_verify.oracle.points import (
@@ -53,8 +53,9 @@ def jacobian_evidence(
     """Whether the Jacobians of one step are those of SymPy's index notation.
 
     Each new state is written with symbolic sizes (``Sum``, ``Indexed``, opaque functions) and
-    differentiated by SymPy by an entry with symbolic indices. Both sides are then written out at the
-    given sizes, for one step and one sequence, and every entry is compared exactly.
+    differentiated by SymPy by an entry with symbolic indices; what passes through another new state
+    follows by the chain rule. Both sides are then written out at the given sizes, for one step and one
+    sequence, and every entry is compared exactly.
 
     Parameters
     ----------
@@ -91,6 +92,15 @@ def jacobian_evidence(
         return failed(NAME, sizes, error)
 
 
+def _listed(names: list[str]) -> str:
+    """``dh/dh, dh/dx``; with several states ``d(h, c)/d(h, c, x)`` if that is all there is."""
+    pairs = [name[1:].split("/d", 1) for name in names]
+    rows, columns = (list(dict.fromkeys(pair[k] for pair in pairs)) for k in (0, 1))
+    if len(rows) == 1 or len(rows) * len(columns) != len(names):
+        return ", ".join(names)
+    return f"d({', '.join(rows)})/d({', '.join(columns)})"
+
+
 class _Comparison:
     def __init__(self, forward: Program, jacobian: Program, sizes: Sizes, point: Point) -> None:
         self.forward, self.sizes = forward, sizes
@@ -100,13 +110,15 @@ class _Comparison:
         self.symbolic = Symbolic(point, DIGITS)
         self.found = self.symbolic.values(sized(jacobian, sizes))
         values = self.symbolic.values(sized(forward, sizes))
+        self.known: dict[tuple[str, str], Any] = {}
+        self.entries: dict[str, tuple[tuple[sp.Expr, ...], sp.Expr]] = {}
         self.notation = IndexNotation(rational(forward))
         self.instance = Instance(forward, self.symbolic, values, sizes)
 
     def evidence(self) -> Evidence:
         pairs, findings, seen = [], [], []
         for block in self._blocks():
-            expected = self._expected(block)
+            expected = self._expected(block.value, block.other)
             if block.name in self.results:
                 seen.append(block.name)
                 found = np.asarray(self.found[self.results[block.name]], dtype=object)
@@ -127,8 +139,8 @@ class _Comparison:
     def _judged(self, decision: Decision, seen: list[str], total: int) -> Evidence:
         if decision.all_equal:
             branch = ", on the branches at a random point," if self.kinks else ""
-            words = ", ".join(w for w in self.sizes if w not in (TIME, BATCH))
-            what = f"{', '.join(seen)}: derived with symbolic {words}; {total} entries {decision.text()}"
+            words = ", ".join(w for w in self.sizes if w not in (TIME, BATCH)) or "entries"
+            what = f"{_listed(seen)}: derived with symbolic {words}; {total} entries {decision.text()}"
             return self._say("verified", what + branch, decision)
         left = len(decision.different) + len(decision.undecided)
         agree = f"both sides agree to {self.digits} digits at one random point"
@@ -145,11 +157,33 @@ class _Comparison:
                 if a.role != "initial":
                     yield _Block(f"d{state}/d{a.name}", new.value, a.name, a.role == "param")
 
-    def _expected(self, block: _Block) -> Any:
-        """The located entries of a Jacobian, by index notation."""
-        of, by = (sizes_part(self.forward.labels(n)) for n in (block.value, block.other))
-        rows, columns = self.notation.fresh(of), self.notation.fresh(by)
-        slope = sp.diff(self.notation.entry(block.value, rows), letter(block.other, columns))
+    def _expected(self, value: str, other: str) -> Any:
+        """The located entries of a Jacobian: explicit, and through the other new states."""
+        if (value, other) not in self.known:
+            total = self._explicit(value, other)
+            for through in sorted(self._reads(value)):
+                inner, outer = self._expected(through, other), self._explicit(value, through)
+                axes = len(sizes_part(self.forward.labels(through)))
+                total = total + np.tensordot(outer, inner, axes=axes)
+            self.known[value, other] = np.asarray(total, dtype=object)
+        return self.known[value, other]
+
+    def _reads(self, value: str) -> set[str]:
+        return names_in(self._entry(value)[1]) & self.notation.states
+
+    def _entry(self, value: str) -> tuple[tuple[sp.Expr, ...], sp.Expr]:
+        """A new state at fresh indices."""
+        if value not in self.entries:
+            rows = self.notation.fresh(sizes_part(self.forward.labels(value)))
+            self.entries[value] = rows, self.notation.entry(value, rows)
+        return self.entries[value]
+
+    def _explicit(self, value: str, other: str) -> Any:
+        """The entries by index notation, other new states held fixed."""
+        rows, expr = self._entry(value)
+        of, by = (sizes_part(self.forward.labels(n)) for n in (value, other))
+        columns = self.notation.fresh(by)
+        slope = sp.diff(expr, letter(other, columns)) if other in names_in(expr) else sp.Integer(0)
         entries = np.empty(shape((*of, *by), self.sizes), dtype=object)
         for index in np.ndindex(entries.shape):
             entries[index] = self.instance(slope, dict(zip((*rows, *columns), index, strict=True)))
@@ -157,7 +191,7 @@ class _Comparison:
 
     def _finding(self, block: _Block, found: Any, expected: Any) -> Finding | None:
         right, numbers = self._numbers(expected), self._numbers(found)
-        inner = numbers[0, 0] if numbers.ndim > 1 and numbers.shape[:2] == (1, 1) else numbers
+        inner = numbers.reshape(numbers.shape[2:]) if numbers.shape[:2] == (1, 1) else numbers
         tolerance = self.symbolic.book.arithmetic.mpf(10) ** -self.digits
         array = Array(block.name, "param", ())
         return block_finding(

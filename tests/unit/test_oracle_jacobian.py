@@ -51,15 +51,22 @@ def branched(x=bv.Input("n"), h=bv.State("n"), W_hh=bv.Param("n n")):
     return bv.Step(h=h, loss=bv.dot(h, h))
 
 
+@bv.recurrence
+def scalar(x=bv.Input(""), h=bv.State(""), w=bv.Param("")):
+    h = bv.tanh(w * h + x)
+    return bv.Step(h=h, loss=h * h)
+
+
 def evidence(rec, program, sizes=SIZES):
     return jacobian_evidence(rec.program, program, sizes, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("rec", [elman, gated, normed, branched], ids=lambda r: r.name)
+@pytest.mark.parametrize("rec", [elman, gated, normed, branched, scalar], ids=lambda r: r.name)
 def test_derived_jacobians_are_verified(rec):
     e = evidence(rec, jacobian(rec.program))
     assert (e.verdict, e.how) == ("verified", "checked"), e
-    assert "dh/dh" in e.summary and "symbolic n" in e.summary and "T=1, B=1" in e.summary
+    assert ("d(h, c)/d(h, c, x, W_fx" if rec is gated else "dh/dh") in e.summary
+    assert ("symbolic n" in e.summary or rec is scalar) and "T=1, B=1" in e.summary
 
 
 def exchanged(program, result, expr=None, equation=None):
@@ -93,6 +100,12 @@ def test_a_wrong_jacobian_is_refuted_by_name(mistake):
     assert e.verdict == "refuted"
     assert [f.block for f in e.findings] == [result]
     assert e.findings[0].found != e.findings[0].expected
+
+
+@pytest.mark.parametrize("result", ["dh/dc", "dh/dW_gh", "dc/dh"])
+def test_a_wrong_jacobian_between_two_states_is_refuted(result):
+    e = evidence(gated, exchanged(jacobian(gated.program), result, lambda u: -u))
+    assert (e.verdict, [f.block for f in e.findings]) == ("refuted", [result])
 
 
 def test_a_missing_transpose_is_refuted():

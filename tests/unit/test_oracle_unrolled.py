@@ -289,6 +289,17 @@ def test_decimal_constants_do_not_refute():
 
 
 @bv.recurrence
+def scalar(x=bv.Input(""), h=bv.State(""), w=bv.Param("")):
+    h = bv.tanh(w * h + x)
+    return bv.Step(h=h, loss=h * h)
+
+
+def test_scalars_are_arrays_too():
+    e = exact_evidence(scalar.program, adjoint(scalar.program), {"T": 3, "B": 2})
+    assert e.verdict == "verified" and e.summary.startswith("9 gradient entries"), e
+
+
+@bv.recurrence
 def bare(y=bv.Target("n"), h=bv.State("n")):
     h = bv.tanh(h)
     return bv.Step(h=h, loss=bv.squared_error(h, y))
