@@ -1,4 +1,4 @@
-"""``recheck``: derive again from the recurrence that a certificate names, compare, and run the checks again."""
+"""``recheck``: derive again what a certificate names, compare, and run the checks again."""
 
 from __future__ import annotations
 
@@ -68,10 +68,12 @@ def recheck(
             differences.append(f"the kernel {kernel_file} is not the one that was certified")
     for what in ("recurrence", "programs", "source"):
         if now[what] != old.hashes.get(what):
-            text = f"hash of the {what}: {old.hashes.get(what, 'missing')[:16]}… in the certificate, {now[what][:16]}… now"
+            then = old.hashes.get(what, "missing")
+            text = f"hash of the {what}: {then:.16}… in the certificate, {now[what]:.16}… now"
             (notes if upgraded and what != "recurrence" else differences).append(text)
     if not upgraded:
-        differences += _changed_rungs(old, new)
+        for text, untold in _changed_rungs(old, new):
+            (notes if untold else differences).append(text)
     elif old.verdict != new.verdict:
         notes.append(f"the verdict was {old.verdict}, and is {new.verdict} with these versions")
     notes += [f"other version: {u}" for u in upgraded]
@@ -81,16 +83,24 @@ def recheck(
 
 def _upgrades(old: Certificate) -> list[str]:
     now = versions()
-    return [f"{k} {old.versions.get(k, 'unknown')} then, {v} now" for k, v in now.items() if old.versions.get(k) != v]
-
-
-def _changed_rungs(old: Certificate, new: Certificate) -> list[str]:
-    """Rungs whose stated verdicts are not those that the same versions find again."""
-    before = {(r.number, e.name): e.verdict for r in old.rungs for e in r.evidence}
-    after = {(r.number, e.name): e.verdict for r in new.rungs for e in r.evidence}
-    keys = dict.fromkeys([*before, *after])
     return [
-        f"rung {n}, {name}: {before.get((n, name), 'missing')} in the certificate, {after.get((n, name), 'missing')} now"
-        for n, name in keys
-        if before.get((n, name)) != after.get((n, name))
+        f"{k} {old.versions.get(k, 'unknown')} then, {v} now"
+        for k, v in now.items()
+        if old.versions.get(k) != v
     ]
+
+
+def _changed_rungs(old: Certificate, new: Certificate) -> list[tuple[str, bool]]:
+    """Rungs whose stated verdicts are not those that the same versions find again.
+
+    Each with whether one of the two could not tell: that may be for lack of time on a slower machine.
+    """
+    before = {(r.number, e.name): str(e.verdict) for r in old.rungs for e in r.evidence}
+    after = {(r.number, e.name): str(e.verdict) for r in new.rungs for e in r.evidence}
+    changed = []
+    for number, name in dict.fromkeys([*before, *after]):
+        then, now = before.get((number, name), "missing"), after.get((number, name), "missing")
+        if then != now:
+            text = f"rung {number}, {name}: {then} in the certificate, {now} now"
+            changed.append((text, "inconclusive" in (then, now)))
+    return changed

@@ -22,7 +22,7 @@ NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def as_json(outcome: Outcome) -> str:
     """Everything that is known, as strict JSON."""
-    return _dumped({
+    return dumped({
         "command": outcome.command,
         "subject": outcome.subject,
         "verdict": outcome.verdict,
@@ -36,13 +36,18 @@ def as_json(outcome: Outcome) -> str:
     })  # fmt: skip
 
 
-def _dumped(data: Any) -> str:
+def dumped(data: Any) -> str:
+    """Strict JSON."""
     return json.dumps(strict_json(data), indent=2, allow_nan=False)
 
 
 def _row(row: Row) -> dict[str, Any]:
     head = {"rung": row.rung, "title": row.title}
-    return {**head, "verdict": "not run", "reason": row.reason} if row.evidence is None else {**head, **asdict(row.evidence)}
+    return (
+        {**head, "verdict": "not run", "reason": row.reason}
+        if row.evidence is None
+        else {**head, **asdict(row.evidence)}
+    )
 
 
 def as_junit(outcome: Outcome) -> str:
@@ -54,9 +59,15 @@ def as_junit(outcome: Outcome) -> str:
     for total, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         counts[total] = str(sum(case.find(kind) is not None for case in cases))
     root = ElementTree.Element("testsuites", name="bptt-verify", **counts)
-    suite = ElementTree.SubElement(root, "testsuite", name=_xml(f"{outcome.command} {outcome.subject}"), **counts)
+    suite = ElementTree.SubElement(
+        root, "testsuite", name=_xml(f"{outcome.command} {outcome.subject}"), **counts
+    )
     properties = ElementTree.SubElement(suite, "properties")
-    for name, value in (("verdict", outcome.verdict), ("seed", outcome.seed), ("diagnosis", outcome.diagnosis)):
+    for name, value in (
+        ("verdict", outcome.verdict),
+        ("seed", outcome.seed),
+        ("diagnosis", outcome.diagnosis),
+    ):
         if value is not None:
             ElementTree.SubElement(properties, "property", name=name, value=_xml(str(value)))
     suite.extend(cases)
@@ -71,16 +82,22 @@ def _case(outcome: Outcome, row: Row) -> ElementTree.Element:
         return case
     kind = {"refuted": "failure", "inconclusive": "error"}.get(row.evidence.verdict)
     if kind:
-        problem = ElementTree.SubElement(case, kind, type=row.evidence.verdict, message=_xml(row.evidence.summary))
+        problem = ElementTree.SubElement(
+            case, kind, type=row.evidence.verdict, message=_xml(row.evidence.summary)
+        )
         problem.text = _xml("\n".join(f.what for f in row.evidence.findings))
     ElementTree.SubElement(case, "system-out").text = _xml(f"{row.evidence.how}: {row.evidence.summary}")
     return case
 
 
 def _comparison(outcome: Outcome) -> ElementTree.Element:
-    case = ElementTree.Element("testcase", classname="bptt_verify.recheck", name="the certificate is unchanged")
+    case = ElementTree.Element(
+        "testcase", classname="bptt_verify.recheck", name="the certificate is unchanged"
+    )
     if outcome.differences:
-        problem = ElementTree.SubElement(case, "failure", type="refuted", message=_xml(outcome.differences[0]))
+        problem = ElementTree.SubElement(
+            case, "failure", type="refuted", message=_xml(outcome.differences[0])
+        )
         problem.text = _xml("\n".join(outcome.differences))
     return case
 
@@ -108,7 +125,7 @@ def as_sarif(outcome: Outcome) -> str:
         "results": [{**result, "locations": location} for result in _results(outcome)],
         "properties": {"subject": outcome.subject, "verdict": outcome.verdict, "seed": outcome.seed},
     }
-    return _dumped({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]})
+    return dumped({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
 def _results(outcome: Outcome) -> Iterator[dict[str, Any]]:
@@ -117,7 +134,12 @@ def _results(outcome: Outcome) -> Iterator[dict[str, Any]]:
         e = row.evidence
         if e is not None and e.verdict == "refuted":
             for text in [f.what for f in e.findings] or [e.summary]:
-                yield {"ruleId": _rule(row), "kind": "fail", "level": "error", "message": {"text": text + cause}}
+                yield {
+                    "ruleId": _rule(row),
+                    "kind": "fail",
+                    "level": "error",
+                    "message": {"text": text + cause},
+                }
         if e is not None and e.verdict == "inconclusive":
             yield {"ruleId": _rule(row), "kind": "open", "level": "none", "message": {"text": e.summary}}
     for text in outcome.differences:

@@ -58,8 +58,8 @@ def explain(error: Exception) -> int:
         click.echo(f"Error: {error}", err=True)
         return USAGE
     click.echo(
-        f"Internal error: {brief(error)}. This is a bug: please report it to the issue tracker of bptt_verify, "
-        f"with what --traceback (or {TRACEBACK}=1) prints.",
+        f"Internal error: {brief(error)}. This is a bug: please report it to the issue tracker of "
+        f"bptt_verify, with what --traceback (or {TRACEBACK}=1) prints.",
         err=True,
     )
     return INTERNAL

@@ -30,7 +30,11 @@ class Row:
     @property
     def name(self) -> str:
         """Rung and evidence in a few words, unique within an outcome."""
-        parts = (f"rung {self.rung}" if self.rung else "", self.title, self.evidence.name if self.evidence else "")
+        parts = (
+            f"rung {self.rung}" if self.rung else "",
+            self.title,
+            self.evidence.name if self.evidence else "",
+        )
         return ": ".join(dict.fromkeys(p for p in parts if p))
 
 

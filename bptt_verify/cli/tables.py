@@ -9,7 +9,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -68,7 +75,12 @@ def _evidence(outcome: Outcome) -> Table:
 def _cells(row: Row) -> tuple[Text, ...]:
     e = row.evidence
     if e is None:
-        return Text(row.title), Text("–"), Text("not run", "dim"), Text(row.reason.removeprefix("not run: "), "dim")
+        return (
+            Text(row.title),
+            Text("–"),
+            Text("not run", "dim"),
+            Text(row.reason.removeprefix("not run: "), "dim"),
+        )
     title = ": ".join(dict.fromkeys(t for t in (row.title, e.name) if t))
     return Text(title), Text(e.how), Text(e.verdict, COLOURS[e.verdict]), Text(_shortened(e.summary))
 
@@ -95,7 +107,11 @@ def _lines(outcome: Outcome) -> Iterator[Text]:
     for note in outcome.notes:
         yield Text(f"  note: {note}")
     if outcome.seed is not None:
-        yield Text(f"  repeat with --seed {outcome.seed}" if outcome.command == "check" else f"  seed: {outcome.seed}")
+        yield Text(
+            f"  repeat with --seed {outcome.seed}"
+            if outcome.command == "check"
+            else f"  seed: {outcome.seed}"
+        )
     for kind, path in outcome.files.items():
         yield Text(f"  {kind}: {path}")
 

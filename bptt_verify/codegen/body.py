@@ -38,7 +38,7 @@ INDENT = "    "
 BACKWARD = "# Backward in time. T2: λ_t = c_t + J_{t+1}ᵀ λ_{t+1}"
 FORWARD = "# Forward in time."
 # What generated functions use besides the names of the program.
-USED_NAMES = frozenset({"np", "scipy", "t", "dtype", "range", "reversed", "dict", "Trace"})
+USED_NAMES = frozenset({"np", "scipy", "t", "dtype", "range", "reversed", "dict", "Trace", "buffer", "workspace"})
 
 
 class Body:
@@ -367,7 +367,7 @@ class Body:
             if store.kind == "rolling":
                 boundary = self.program.carry[e.name].boundary
                 if self.program.array[boundary].role == "zero":
-                    return [f"{code} = np.zeros(({', '.join(map(self.size_text, e.labels[1:]))},), dtype)"]
+                    return [f"{code} = np.zeros([{', '.join(map(self.size_text, e.labels[1:]))}], dtype)"]
                 return [f"{code} = {boundary}.astype(dtype)"]
             if store.kind == "series":
                 return [f"{code} = {self._empty(e.name, e.labels)}"]
@@ -387,7 +387,7 @@ class Body:
         for k in range(len(self.rows)):
             uses = text.count(f"\x00{k}\x00") + sum(f"\x00{k}\x00" in other for other in self.rows)
             if uses > 1 and self.fast:
-                bound[k] = _free(self.row_names[k], set(bound.values()) | set(self.codes.values()))
+                bound[k] = _free(self.row_names[k], set(bound.values()) | self.names)
 
         def fill(part: str) -> str:
             while "\x00" in part:
@@ -396,9 +396,14 @@ class Body:
 
         # A view of a view comes after it; the slots of one step's buffer do not change with t.
         order = sorted(bound, key=lambda k: self.rows[k].count("\x00"))
-        lines = [f"{bound[k]} = {fill(self.rows[k])}" for k in order]
-        self.fixed = [line for line in lines if not re.search(r"\[t\b|_t\[|_prev\[|_next\[", line)]
-        return [line for line in lines if line not in self.fixed] + [fill(line) for line in body]
+        lines = {k: f"{bound[k]} = {fill(self.rows[k])}" for k in order}
+        self.fixed = [line for k, line in lines.items() if not self._moves(self.rows[k])]
+        return [line for line in lines.values() if line not in self.fixed] + [fill(line) for line in body]
+
+    def _moves(self, row: str) -> bool:
+        """Whether a view depends on t."""
+        inner = (self.rows[int(k)] for k in re.findall("\x00(\\d+)\x00", row))
+        return re.search(r"\[t\b", row) is not None or any(map(self._moves, inner))
 
     def _step(self, e: Equation) -> list[str]:
         """The statements of one equation inside the loop."""

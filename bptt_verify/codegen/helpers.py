@@ -22,10 +22,11 @@ def _prepare(given: Mapping[str, Any], needed: Sequence[str], seeds: Mapping[str
     for name, array in extra.items():
         _check(name, array, shapes[name], sizes)
     for name, word in CLASSES.items():
-        if name in arrays and not (0 <= arrays[name].min() and arrays[name].max() < sizes[word]):
-            low, high = arrays[name].min(), arrays[name].max()
-            raise ValueError(f"{name}: classes from {low} to {high}; expected 0 to {word} - 1 = {sizes[word] - 1}.")
-    real = [a.dtype if a.dtype.kind in "fc" else np.dtype(float) for k, a in arrays.items() if k not in CLASSES]
+        if name in arrays and (arrays[name].min() < 0 or arrays[name].max() >= sizes[word]):
+            span = f"{arrays[name].min()} to {arrays[name].max()}"
+            raise ValueError(f"{name}: classes from {span}; expected 0 to {word} - 1 = {sizes[word] - 1}.")
+    numbers = [a for k, a in arrays.items() if k not in CLASSES]
+    real = [a.dtype if a.dtype.kind in "fc" else np.dtype(float) for a in numbers]
     dtype = np.result_type(*real, *extra.values())
     steps, batch = sizes["T"], sizes["B"]
     arrays.setdefault("weights", np.full((steps, batch), 1 / (steps * batch)))
@@ -51,14 +52,12 @@ def _check(name: str, array: Any, shape: Sequence[str], sizes: dict[str, int]) -
             index = ", ".join("None" if w == "B" else ":" for w in shape)
             hint = f" The batch axis is always there: {name}[{index}] adds it."
         raise ValueError(f"{name}: shape={array.shape}; expected ({', '.join(shape)}).{hint}")
+    wanted = f"{name}: shape={array.shape}; expected ({', '.join(shape)})"
     for word, length in zip(shape, array.shape, strict=True):
         if length < 1:
-            raise ValueError(f"{name}: shape={array.shape}; expected ({', '.join(shape)}) with every size at least 1.")
+            raise ValueError(f"{wanted} with every size at least 1.")
         if sizes.setdefault(word, length) != length:
-            raise ValueError(
-                f"{name}: shape={array.shape}; expected ({', '.join(shape)}) with {word}={sizes[word]} as in the "
-                "arrays before it."
-            )
+            raise ValueError(f"{wanted} with {word}={sizes[word]} as in the arrays before it.")
 '''
 
 HELPERS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from bptt_verify.errors import UnsupportedError
 from bptt_verify.program import BATCH, TIME, Array, Program, digest, formula, size_of
 
 FORMAT = 1
+WIDTH = 106  # of a line inside a function
 GIVEN = ("input", "target", "param", "initial", "weights")
 
 
@@ -68,7 +70,7 @@ class _Module:
 
     def write(self) -> str:
         functions = [self._forward(), self._loss_and_grad(), self._vjp(), self._jvp()]
-        body = "\n\n".join(functions)
+        body = "\n\n\n".join(functions)
         used = [text for name, text in HELPERS.items() if f"{name}(" in body]
         imports = "import numpy as np\n" + ("import scipy.special\n" if "scipy.special." in body else "")
         parts = [
@@ -79,8 +81,8 @@ class _Module:
             self._tables(),
             'class Trace(NamedTuple):\n    """What ``forward`` returns."""\n\n    loss: Any\n    outputs: Any\n    states: dict[str, Any]\n',
         ]
-        head = "\n".join(parts[:5]) + "\n\n" + parts[5]
-        return head + "\n\n" + body + "\n" + "".join("\n" + t for t in [PREPARE, *used])
+        head = ("\n".join(parts[:5]) + "\n\n\n" + parts[5]).rstrip("\n")
+        return "\n\n".join([head, "\n" + body, *(t.rstrip("\n") for t in [PREPARE, *used])]) + "\n"
 
     def _header(self) -> str:
         p = self.programs
@@ -173,18 +175,17 @@ class _Module:
     def _keyword_function(self, name: str, returns: str, p: Program, doc: str, lines: list[str]) -> str:
         arguments = [f"{a.name}: Any" + (" = None" if a.role in ("initial", "weights") else "") for a in self.arrays]
         arguments += ["workspace: dict[str, Any] | None = None"] if self.style == "fast" else []
-        given = ", ".join(f"{a.name}={a.name}" for a in self.arrays)
-        head = f"def {name}(*, {', '.join(arguments)}) -> {returns}:"
-        if len(head) > 110:
-            head = f"def {name}(\n{INDENT}*,\n" + "".join(f"{INDENT}{a},\n" for a in arguments) + f") -> {returns}:"
-        call = [f"given = dict({given})"]
+        given = [f"{a.name}={a.name}" for a in self.arrays]
+        head = "\n".join(wrapped(f"def {name}(", ["*", *arguments], f") -> {returns}:"))
+        call = wrapped("given = dict(", given, ")")
         return self._function(head, doc, [*call, *self._unpack(p, "given", "{}", {}), *lines])
 
     def _seeded_function(
         self, name: str, seeds_name: str, returns: str, p: Program, seeds: Mapping[str, Array], doc: str, lines: list[str]
     ) -> str:
-        workspace = ", workspace: dict[str, Any] | None = None" if self.style == "fast" else ""
-        head = f"def {name}(arrays: Mapping[str, Any], {seeds_name}: Mapping[str, Any]{workspace}) -> {returns}:"
+        arguments = ["arrays: Mapping[str, Any]", f"{seeds_name}: Mapping[str, Any]"]
+        arguments += ["workspace: dict[str, Any] | None = None"] if self.style == "fast" else []
+        head = "\n".join(wrapped(f"def {name}(", arguments, f") -> {returns}:"))
         return self._function(head, doc, [*self._unpack(p, "arrays", seeds_name, seeds), *lines])
 
     def _unpack(self, p: Program, given: str, seeds_name: str, seeds: Mapping[str, Array]) -> list[str]:
@@ -193,14 +194,15 @@ class _Module:
         body = "\n".join([*text_free.write(), *(text_free.result(n) for _, n in p.results)])
         used = [a.name for a in self.arrays if _mentions(body, a.name)]
         sizes = [self.size[w] for w in self.words]
-        shapes = ", ".join(f'"{k}": ({_words(tuple(map(size_of, a.labels)))})' for k, a in seeds.items())
-        names = ", ".join([*used, *(a.name for a in seeds.values())])
         bound = [s if _mentions(body, s) or s in (TIME, BATCH) else "_" for s in sizes]
-        lines = [f"needed = ({_words(used)})"]
+        lines = wrapped("needed = (", _quoted(used), ")")
         if seeds:
-            lines.append(f"shapes = {{{shapes}}}")
+            shapes = [f'"{k}": ({_words(tuple(map(size_of, a.labels)))})' for k, a in seeds.items()]
+            lines += wrapped("shapes = {", shapes, "}")
         call = f"_prepare({given}, needed, {seeds_name}, {'shapes' if seeds else '{}'})"
-        lines += [f"ready, sizes, dtype = {call}", f"{names}{',' if ', ' not in names else ''} = ready", f"{', '.join(bound)} = sizes"]
+        lines.append(f"ready, sizes, dtype = {call}")
+        lines += wrapped("(", [*used, *(a.name for a in seeds.values())], ") = ready")
+        lines.append(f"{', '.join(bound)} = sizes")
         return [*lines, "buffer = _buffers(workspace, dtype)"] if "buffer(" in body else lines
 
     def _function(self, head: str, doc: str, lines: list[str]) -> str:
@@ -209,14 +211,26 @@ class _Module:
 
 
 def _mentions(text: str, name: str) -> bool:
-    import re
-
     return re.search(rf"(?<![\w.]){name}(?!\w)", text) is not None
 
 
 def _axes(a: Array) -> tuple[str, ...]:
     """The axes of the array as it is given: a class array has no axis for the classes."""
     return tuple(size_of(x) for x in (a.labels[:-1] if a.index else a.labels))
+
+
+def wrapped(opening: str, items: list[str], closing: str) -> list[str]:
+    """Items between brackets, on one line or filled over several; one item keeps its comma in a tuple."""
+    comma = "," if len(items) == 1 and opening.endswith("(") and "dict" not in opening else ""
+    line = f"{opening}{', '.join(items)}{comma}{closing}"
+    if len(line) <= WIDTH:
+        return [line]
+    filled = textwrap.wrap(", ".join(i.replace(" ", "\x01") for i in items) + ",", WIDTH - 4, break_on_hyphens=False)
+    return [opening, *(INDENT + part.replace("\x01", " ") for part in filled), closing]
+
+
+def _quoted(words: list[str]) -> list[str]:
+    return [f'"{w}"' for w in words]
 
 
 def _words(words: tuple[str, ...] | list[str]) -> str:

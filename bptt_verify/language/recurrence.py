@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import inspect
 import keyword
 from collections.abc import Callable
@@ -85,9 +86,25 @@ class Recurrence:
             "its gradient. To build one recurrence from parts, share a plain Python function that returns values."
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_found, (self.function.__module__, self.function.__qualname__))
+
     def __repr__(self) -> str:
         words = ", ".join(f"{n}: {d.role} {' '.join(d.sizes) or 'scalar'}" for n, d in self.declarations.items())
         return f"<recurrence {self.name}({words})>"
+
+
+def _found(module: str, path: str) -> Recurrence:
+    """The recurrence of a module by name: how one is unpickled."""
+    found: Any = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    if not isinstance(found, Recurrence):
+        raise RecurrenceError(
+            f"{module}.{path} is not a recurrence; expected one defined at the top of a module. "
+            "Only such a recurrence can be sent to another process."
+        )
+    return found
 
 
 def recurrence(function: Callable[..., Any] | None = None) -> Recurrence:

@@ -1,0 +1,5 @@
+"""The kernels of the catalogue as generated, one module a cell.
+
+They need NumPy only, and are compared with what the generator writes by a test. After a change to the
+derivation or the generator, write them anew with ``bptt-verify generate --update-kernels``.
+"""
