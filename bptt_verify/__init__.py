@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bptt_verify.codegen import Kernel as Kernel
     from bptt_verify.codegen import generate as generate
     from bptt_verify.derivation import Derivation as Derivation
+    from bptt_verify.derivation import derive as derive
     from bptt_verify.errors import ArrayError as ArrayError
     from bptt_verify.errors import BpttVerifyError as BpttVerifyError
     from bptt_verify.errors import CertificateError as CertificateError
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
     from bptt_verify.language import sum as sum
     from bptt_verify.language import tan as tan
     from bptt_verify.language import tanh as tanh
-    from bptt_verify.derivation import derive as derive
     from bptt_verify.verdict import Evidence as Evidence
     from bptt_verify.verdict import Finding as Finding
     from bptt_verify.verdict import Report as Report
@@ -70,21 +70,18 @@ _ROOMS = {
     "certification": "Certificate certify recheck",
     "codegen": "Kernel generate",
     "derivation": "Derivation derive",
-    "errors": (
-        "ArrayError BpttVerifyError CertificateError CheckFailedError NameRefusedError RecurrenceError SizeError "
-        "UnsupportedError UsageError"
-    ),
+    "errors": """ArrayError BpttVerifyError CertificateError CheckFailedError NameRefusedError RecurrenceError
+        SizeError UnsupportedError UsageError""",
     "estimators": "Full",
-    "language": (
-        "Input Param Recurrence State Step Target atan cos cosh dot erf exp log mean pointwise recurrence relu run "
-        "sigmoid sigmoid_cross_entropy sin sinh softmax softmax_cross_entropy softplus sqrt squared_error sum tan tanh"
-    ),
+    "language": """Input Param Recurrence State Step Target atan cos cosh dot erf exp log mean pointwise
+        recurrence relu run sigmoid sigmoid_cross_entropy sin sinh softmax softmax_cross_entropy softplus
+        sqrt squared_error sum tan tanh""",
     "verdict": "Evidence Finding Report",
     "verify": "assert_gradient check_gradient",
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
-__all__ = ["__version__", "cells", *sorted(_HOME)]  # noqa: PLE0604
+__all__ = ["__version__", "cells", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

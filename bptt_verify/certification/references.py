@@ -1,4 +1,4 @@
-"""The cells of the catalogue written a second time, by hand, in plain NumPy, one step and one sequence at a time.
+"""The cells of the catalogue a second time, by hand, in plain NumPy, one step and sequence at a time.
 
 They share no code with the language: textbook formulas, as one would type them from the paper. Each takes
 the arrays of one step and returns the output, the loss, and the new states.
@@ -76,7 +76,8 @@ def _lstm_layer(p: Arrays, x: Any, h: Any, c: Any, names: tuple[str, str, str, s
     """One LSTM layer; names: input matrices, recurrent matrices, their last letter, biases."""
     to_x, to_h, letters, bias = names
     a = {
-        k: p[f"{to_x}_{k}{letters[0]}"] @ x + p[f"{to_h}_{k}{letters[1]}"] @ h + p[f"{bias}_{k}"] for k in "ifgo"
+        k: p[f"{to_x}_{k}{letters[0]}"] @ x + p[f"{to_h}_{k}{letters[1]}"] @ h + p[f"{bias}_{k}"]
+        for k in "ifgo"
     }
     c = _sigma(a["f"]) * c + _sigma(a["i"]) * np.tanh(a["g"])
     return _sigma(a["o"]) * np.tanh(c), c

@@ -23,7 +23,7 @@ from bptt_verify.check import (
 from bptt_verify.codegen import Kernel
 from bptt_verify.derivation import jacobian
 from bptt_verify.language import run
-from bptt_verify.mutants import mutants
+from bptt_verify.mutants import Mutant, mutants
 from bptt_verify.oracle import digits_evidence, exact_evidence, jacobian_evidence
 from bptt_verify.program import Program, evaluate
 from bptt_verify.verdict import Evidence, Finding, Verdict
@@ -117,11 +117,15 @@ def _forward(name: str, subject: Subject, reference: Any) -> Evidence:
             error = float(np.abs(found - expected).max(initial=0.0)) / scale
             worst = max(worst, error)
             if not error <= FORWARD_TOLERANCE:
-                text = f"the kernel's {what} differ from those of the {name} on case {case.name!r} (relative error {error:.2g})"
+                text = f"the kernel's {what} differ from those of the {name} on case {case.name!r}"
+                text += f" (relative error {error:.2g})"
                 findings.append(Finding(text, block=what, error=error, case=case.name))
     verdict: Verdict = "refuted" if findings else "verified" if looked else "inconclusive"
-    summary = f"loss, outputs and states in {len(subject.cases)} cases; worst error {worst:.1e} (tolerance {FORWARD_TOLERANCE:g})"
-    return Evidence(name, "tested", verdict, summary, tuple(findings), {"worst": worst, "compared": float(looked)})
+    summary = f"loss, outputs and states in {len(subject.cases)} cases; worst error {worst:.1e}"
+    summary += f" (tolerance {FORWARD_TOLERANCE:g})"
+    return Evidence(
+        name, "tested", verdict, summary, tuple(findings), {"worst": worst, "compared": float(looked)}
+    )
 
 
 def duality(subject: Subject) -> tuple[Evidence, ...]:
@@ -166,15 +170,20 @@ def mutated(subject: Subject) -> tuple[Evidence, ...]:
     """Rung 10: every known mistake that changes a number is caught."""
     right = subject.kernel.programs.loss_and_grad
     wrong = mutants(right)
-    changed, same = [], []
+    changed: list[Mutant] = []
+    same: list[Mutant] = []
     for m in wrong:
         (same if _unchanged(m.program, right, subject.cases) else changed).append(m)
-    found = caught({m.name: _evaluated(m.program) for m in changed}, subject.problem, subject.cases, subject.rng(10))
+    found = caught(
+        {m.name: _evaluated(m.program) for m in changed}, subject.problem, subject.cases, subject.rng(10)
+    )
     missed = [m for m in changed if m.name not in found]
     findings = tuple(Finding(f"a wrong gradient passes: {m.description}") for m in missed)
     summary = f"{len(found)} of {len(changed)} wrong gradients caught"
     if same:
-        summary += "; equivalent, since they change no number on these inputs: " + ", ".join(m.name for m in same)
+        summary += "; equivalent, since they change no number on these inputs: " + ", ".join(
+            m.name for m in same
+        )
     verdict: Verdict = "refuted" if missed else "verified" if changed else "inconclusive"
     numbers = {"mutants": float(len(wrong)), "caught": float(len(found)), "equivalent": float(len(same))}
     return (Evidence("deliberately wrong gradients", "tested", verdict, summary, findings, numbers),)

@@ -188,7 +188,9 @@ def conditioning(bench: Bench, arrays: Arrays, block: str, method: Method) -> fl
     scale = unit(arrays, block)
     moved = noise.slope_noise(
         lambda points: np.array([slope(a, (block, scale * direction)) / scale for a in points]),
-        arrays, bench.precision, bench.rng,
+        arrays,
+        bench.precision,
+        bench.rng,
     )
     return moved if np.isfinite(moved) else 0.0
 

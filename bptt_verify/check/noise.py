@@ -97,7 +97,10 @@ def loss_noise(loss: Loss, arrays: Arrays, precision: Precision, rng: np.random.
 
 
 def slope_noise(
-    slopes: Callable[[Sequence[Arrays]], Array], arrays: Arrays, precision: Precision, rng: np.random.Generator
+    slopes: Callable[[Sequence[Arrays]], Array],
+    arrays: Arrays,
+    precision: Precision,
+    rng: np.random.Generator,
 ) -> float:
     """How far a directional derivative moves when the inputs change in their last digits.
 

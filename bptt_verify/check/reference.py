@@ -35,7 +35,8 @@ def complex_slopes(loss: Loss, points: Sequence[Arrays], block: str, direction: 
     for step in (SMALL_STEP, LARGE_STEP):
         steps = [step * unit(p, block) for p in points]
         moved = [
-            {**_complex_copy(p), block: p[block] + 1j * h * direction} for p, h in zip(points, steps, strict=True)
+            {**_complex_copy(p), block: p[block] + 1j * h * direction}
+            for p, h in zip(points, steps, strict=True)
         ]
         changes = _imaginary(loss, moved)
         values = changes / np.array(steps)

@@ -13,11 +13,10 @@ from xml.etree import ElementTree
 
 from bptt_verify import __version__
 from bptt_verify.certification.certificate import strict_json
-from bptt_verify.cli.guard import EXIT
+from bptt_verify.cli.guard import EXIT, printable
 from bptt_verify.cli.outcome import Outcome, Place, Row
 
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def as_json(outcome: Outcome) -> str:
@@ -55,13 +54,12 @@ def as_junit(outcome: Outcome) -> str:
     cases = [_case(outcome, row) for row in outcome.rows]
     if outcome.command == "recheck":
         cases.append(_comparison(outcome))
-    counts = {"tests": str(len(cases))}
+    counts: dict[str, str] = {"tests": str(len(cases))}
     for total, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         counts[total] = str(sum(case.find(kind) is not None for case in cases))
-    root = ElementTree.Element("testsuites", name="bptt-verify", **counts)
-    suite = ElementTree.SubElement(
-        root, "testsuite", name=_xml(f"{outcome.command} {outcome.subject}"), **counts
-    )
+    root = ElementTree.Element("testsuites", {"name": "bptt-verify", **counts})
+    title = printable(f"{outcome.command} {outcome.subject}")
+    suite = ElementTree.SubElement(root, "testsuite", {"name": title, **counts})
     properties = ElementTree.SubElement(suite, "properties")
     for name, value in (
         ("verdict", outcome.verdict),
@@ -69,24 +67,25 @@ def as_junit(outcome: Outcome) -> str:
         ("diagnosis", outcome.diagnosis),
     ):
         if value is not None:
-            ElementTree.SubElement(properties, "property", name=name, value=_xml(str(value)))
+            ElementTree.SubElement(properties, "property", name=name, value=printable(str(value)))
     suite.extend(cases)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode")
 
 
 def _case(outcome: Outcome, row: Row) -> ElementTree.Element:
-    case = ElementTree.Element("testcase", classname=f"bptt_verify.{outcome.command}", name=_xml(row.name))
+    case = ElementTree.Element(
+        "testcase", classname=f"bptt_verify.{outcome.command}", name=printable(row.name)
+    )
     if row.evidence is None:
-        ElementTree.SubElement(case, "skipped", message=_xml(row.reason))
+        ElementTree.SubElement(case, "skipped", message=printable(row.reason))
         return case
     kind = {"refuted": "failure", "inconclusive": "error"}.get(row.evidence.verdict)
     if kind:
-        problem = ElementTree.SubElement(
-            case, kind, type=row.evidence.verdict, message=_xml(row.evidence.summary)
-        )
-        problem.text = _xml("\n".join(f.what for f in row.evidence.findings))
-    ElementTree.SubElement(case, "system-out").text = _xml(f"{row.evidence.how}: {row.evidence.summary}")
+        texts = [f.what for f in row.evidence.findings] or [row.evidence.summary]
+        problem = ElementTree.SubElement(case, kind, type=row.evidence.verdict, message=printable(texts[0]))
+        problem.text = printable("\n".join(texts))
+    ElementTree.SubElement(case, "system-out").text = printable(f"{row.evidence.how}: {row.evidence.summary}")
     return case
 
 
@@ -96,15 +95,10 @@ def _comparison(outcome: Outcome) -> ElementTree.Element:
     )
     if outcome.differences:
         problem = ElementTree.SubElement(
-            case, "failure", type="refuted", message=_xml(outcome.differences[0])
+            case, "failure", type="refuted", message=printable(outcome.differences[0])
         )
-        problem.text = _xml("\n".join(outcome.differences))
+        problem.text = printable("\n".join(outcome.differences))
     return case
-
-
-def _xml(text: str) -> str:
-    """Without the characters that XML 1.0 does not have."""
-    return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def as_sarif(outcome: Outcome) -> str:

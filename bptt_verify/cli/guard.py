@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -12,11 +13,12 @@ from typing import Any
 
 import click
 
-from bptt_verify.errors import BpttVerifyError
+from bptt_verify.errors import BpttVerifyError, UsageError
 
 EXIT = {"verified": 0, "refuted": 1, "inconclusive": 4}
 USAGE, INTERNAL, INTERRUPTED = 2, 3, 130
 TRACEBACK = "BPTT_VERIFY_TRACEBACK"
+CONTROL = re.compile("[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Guarded(click.Group):
@@ -55,7 +57,7 @@ def explain(error: Exception) -> int:
         error.show()
         return USAGE
     if isinstance(error, BpttVerifyError):
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {printable(str(error))}", err=True)
         return USAGE
     click.echo(
         f"Internal error: {brief(error)}. This is a bug: please report it to the issue tracker of "
@@ -67,20 +69,28 @@ def explain(error: Exception) -> int:
 
 def brief(error: BaseException) -> str:
     """An exception in one line."""
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def printable(text: str) -> str:
+    """Without control characters, which XML does not have and a terminal would obey."""
+    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def emit(text: str) -> None:
     """Write a result to stdout. A reader who has gone (``… | head``) has seen what it wanted."""
     out = sys.stdout
     encoding = getattr(out, "encoding", None) or "utf-8"
-    printable = text.encode(encoding, "replace").decode(encoding)
+    known = text.encode(encoding, "replace").decode(encoding)
     try:
-        out.write(printable if printable.endswith("\n") else printable + "\n")
+        out.write(known if known.endswith("\n") else known + "\n")
         out.flush()
     except BrokenPipeError:
         drop_stdout()
+    except OSError as error:
+        drop_stdout()
+        raise UsageError(f"standard output: it cannot be written ({error.strerror}).") from error
 
 
 def drop_stdout() -> None:

@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from bptt_verify.cli.guard import printable
 from bptt_verify.cli.outcome import Outcome, Row
 
 COLOURS = {"verified": "green", "refuted": "bold red", "inconclusive": "yellow"}
@@ -37,18 +38,22 @@ def as_text(outcome: Outcome) -> str:
         console.print(_evidence(outcome))
         for line in _lines(outcome):
             console.print(line, soft_wrap=not console.is_terminal)
-    return captured.get()
+    return _trimmed(captured.get())
 
 
 def listed(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """A plain table."""
     table = _table(*columns)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(_plain(cell) for cell in row))
     console = _console()
     with console.capture() as captured:
         console.print(table)
-    return captured.get()
+    return _trimmed(captured.get())
+
+
+def _trimmed(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.strip("\n").splitlines())
 
 
 def _console() -> Console:
@@ -68,21 +73,25 @@ def _evidence(outcome: Outcome) -> Table:
     table = _table(*(("rung",) if numbered else ()), "what", "known by", "verdict", "numbers")
     for row in outcome.rows:
         cells = _cells(row)
-        table.add_row(*((Text(str(row.rung or "")),) if numbered else ()), *cells)
+        table.add_row(*((_plain(str(row.rung or "")),) if numbered else ()), *cells)
     return table
+
+
+def _plain(text: str, style: str = "") -> Text:
+    return Text(printable(text), style)
 
 
 def _cells(row: Row) -> tuple[Text, ...]:
     e = row.evidence
     if e is None:
         return (
-            Text(row.title),
-            Text("–"),
-            Text("not run", "dim"),
-            Text(row.reason.removeprefix("not run: "), "dim"),
+            _plain(row.title),
+            _plain("–"),
+            _plain("not run", "dim"),
+            _plain(row.reason.removeprefix("not run: "), "dim"),
         )
-    title = ": ".join(dict.fromkeys(t for t in (row.title, e.name) if t))
-    return Text(title), Text(e.how), Text(e.verdict, COLOURS[e.verdict]), Text(_shortened(e.summary))
+    title = e.name if e.name.startswith(row.title) else f"{row.title}: {e.name}"
+    return _plain(title), _plain(e.how), _plain(e.verdict, COLOURS[e.verdict]), _plain(_shortened(e.summary))
 
 
 def _shortened(text: str) -> str:
@@ -94,26 +103,28 @@ def _shortened(text: str) -> str:
 
 
 def _lines(outcome: Outcome) -> Iterator[Text]:
-    yield Text.assemble((outcome.verdict.upper(), COLOURS[outcome.verdict]), f": {outcome.subject}")
+    yield Text.assemble(
+        (outcome.verdict.upper(), COLOURS[outcome.verdict]), printable(f": {outcome.subject}")
+    )
     for difference in outcome.differences:
-        yield Text(f"  differs: {difference}")
+        yield _plain(f"  differs: {difference}")
     findings = outcome.findings
     for finding in findings[:MOST_FINDINGS]:
-        yield Text(f"  where: {finding.what}")
+        yield _plain(f"  where: {finding.what}")
     if len(findings) > MOST_FINDINGS:
-        yield Text(f"  … and {len(findings) - MOST_FINDINGS} more findings; --format json lists all")
+        yield _plain(f"  … and {len(findings) - MOST_FINDINGS} more findings; --format json lists all")
     if outcome.diagnosis:
-        yield Text(f"  likely cause: {outcome.diagnosis}")
+        yield _plain(f"  likely cause: {outcome.diagnosis}")
     for note in outcome.notes:
-        yield Text(f"  note: {note}")
+        yield _plain(f"  note: {note}")
     if outcome.seed is not None:
-        yield Text(
+        yield _plain(
             f"  repeat with --seed {outcome.seed}"
             if outcome.command == "check"
             else f"  seed: {outcome.seed}"
         )
     for kind, path in outcome.files.items():
-        yield Text(f"  {kind}: {path}")
+        yield _plain(f"  {kind}: {path}")
 
 
 @contextmanager

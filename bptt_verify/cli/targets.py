@@ -56,7 +56,7 @@ class Targets:
         if isinstance(found, Recurrence):
             return found
         hint = " Decorate it with @bptt_verify.recurrence." if inspect.isfunction(found) else ""
-        raise UsageError(f"{target}: it is a {type(found).__name__}; expected a Recurrence.{hint}")
+        raise UsageError(f"{target}: it is of type {type(found).__name__}; expected a Recurrence.{hint}")
 
     def function(self, target: str) -> Any:
         """A gradient function.
@@ -75,7 +75,7 @@ class Targets:
                 f"{target}: it is a recurrence; expected a function. To certify it: certify {target}"
             )
         if not callable(found):
-            raise UsageError(f"{target}: it is a {type(found).__name__}; expected a function.")
+            raise UsageError(f"{target}: it is of type {type(found).__name__}; expected a function.")
         return found
 
     def anything(self, target: str) -> Any:

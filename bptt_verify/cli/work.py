@@ -47,13 +47,12 @@ def certified(target: str, out: str | None, seed: int | None, style: str) -> Out
     """Derive, generate, check and certify; write the files."""
     with session() as find:
         rec = find.recurrence(target)
+        kernel, derivation = generate(rec, style=style), derive(rec)
         folder = Path(out) if out is not None else Path("build", rec.name)
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        kernel = generate(rec, style=style)
         with tables.progress(len(LADDER)) as step, _internal():
             certificate = certify(kernel, seed=SEED if seed is None else seed, progress=step)
-        derivation = derive(rec)
         with _writing(folder):
             files = {
                 "kernel": kernel.write(folder / f"{rec.name}.py"),
@@ -196,7 +195,7 @@ def _inputs(find: Targets, target: str) -> Any:
         return found
     if not callable(found) or isinstance(found, Recurrence):
         raise UsageError(
-            f"--inputs {target}: it is a {type(found).__name__}; expected a dict of arrays, or a function of "
+            f"--inputs {target}: it is of type {type(found).__name__}; expected a dict of arrays, or a function of "
             "a numpy.random.Generator that returns one."
         )
     try:
@@ -240,7 +239,7 @@ def _portable(certificate: Certificate, folder: Path) -> Certificate:
 
 
 def _title(certificate: Certificate) -> str:
-    return f"recheck of the certificate of {certificate.name}"
+    return f"the certificate of {certificate.name}"
 
 
 def _text(path: Path, text: str) -> Path:

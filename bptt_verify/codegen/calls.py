@@ -39,6 +39,7 @@ def number(value: sp.Expr) -> str:
 
 def expression(expr: sp.Expr, names: Mapping[sp.Expr, str], rank: Mapping[sp.Expr, int]) -> str:
     """``expr`` as one Python expression."""
+
     def call(name: str, args: list[str]) -> str:
         kind = next((k for k in FUNCTIONS if k.__name__ == name), None)
         if kind is not None:
@@ -96,8 +97,8 @@ class Calls:
     """The sequence of calls that computes an expression into OUT, with temporaries 0, 1, …"""
 
     def __init__(self, expr: sp.Expr, rank: Mapping[sp.Expr, int]) -> None:
-        self.rank, self.calls, self.depth, self.temporaries = rank, [], 0, 0
-        self.calls: list[Call]
+        self.rank, self.depth, self.temporaries = rank, 0, 0
+        self.calls: list[Call] = []
         result = self._value(expr, OUT)
         if result is not OUT:
             self.calls.append(Call("np.copyto", (result,), OUT))

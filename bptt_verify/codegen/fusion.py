@@ -10,8 +10,7 @@ product come for free.
 from __future__ import annotations
 
 import keyword
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import sympy as sp
@@ -44,14 +43,26 @@ def fuse(program: Program) -> Program:
 
 def joined(names: list[str]) -> str:
     """A name for a pack: the members' names with their common beginning and end written once."""
-    head = os.path.commonprefix(names)
+    head = _common(names)
     tails = [n[len(head) :][::-1] for n in names]
-    tail = os.path.commonprefix(tails)[::-1]
+    tail = _common(tails)[::-1]
     middles = [n[len(head) : len(n) - len(tail)] for n in names]
     if not all(middles):
         head, tail, middles = "", "", names
     short = head + "".join(middles) + tail
-    return short if all(len(m) == 1 for m in middles) and not keyword.iskeyword(short) else head + "_".join(middles) + tail
+    return (
+        short
+        if all(len(m) == 1 for m in middles) and not keyword.iskeyword(short)
+        else head + "_".join(middles) + tail
+    )
+
+
+def _common(names: list[str]) -> str:
+    """The longest beginning that all names share."""
+    shared = 0
+    while all(len(n) > shared and n[shared] == names[0][shared] for n in names):
+        shared += 1
+    return names[0][:shared]
 
 
 def _fuse_products(program: Program) -> Program:
@@ -84,7 +95,9 @@ def _product_key(program: Program, e: Equation) -> object:
     return (v, w.labels, e.labels)
 
 
-def _similar_first(program: Program, group: list[Contract], place: dict[str, int]) -> Callable[[Contract], tuple[int, int]]:
+def _similar_first(
+    program: Program, group: list[Contract], place: dict[str, int]
+) -> Callable[[Contract], tuple[int, int]]:
     """Members that are used alike stand next to each other, in order of first appearance."""
     first: dict[object, int] = {}
     marks = {e.name: _use(program, e.name, _DEPTH) for e in group}
@@ -102,7 +115,9 @@ def _use(program: Program, name: str, depth: int) -> tuple[object, ...]:
         for k, r in enumerate(e.operands):
             if r.name == name:
                 shape = _shape(e) if isinstance(e, Pointwise) else ()
-                shapes.append((type(e).__name__, k, str(shape), _use(program, e.name, depth - 1) if depth > 1 else ()))
+                shapes.append(
+                    (type(e).__name__, k, str(shape), _use(program, e.name, depth - 1) if depth > 1 else ())
+                )
     return tuple(sorted(shapes, key=str))
 
 
@@ -127,7 +142,7 @@ def _stack(program: Program, group: list[Contract], names: Names) -> Program:
 
 
 def _replaced(
-    program: Program, group: list[Contract] | list[Pointwise], new: list[Equation], whole: Ref, axis: int
+    program: Program, group: Sequence[Equation], new: list[Equation], whole: Ref, axis: int
 ) -> Program:
     """Put ``new`` where the first of ``group`` stands; each member becomes its slot."""
     members = {e.name: k for k, e in enumerate(group)}
@@ -208,12 +223,19 @@ def _widen(program: Program, group: list[Pointwise]) -> Program:
         wide = _wide(program, column, slots, labels, new, names)
         operands.append(wide)
         change[symbol(r)] = symbol(wide)
-    fused = Pointwise(names.unique(joined([e.name for e in group])), labels, first.expr.xreplace(change), tuple(operands))
+    fused = Pointwise(
+        names.unique(joined([e.name for e in group])), labels, first.expr.xreplace(change), tuple(operands)
+    )
     return _replaced(program, group, [*new, fused], Ref(fused.name, labels), axis=2)
 
 
 def _wide(
-    program: Program, column: list[Ref], slots: str, labels: tuple[str, ...], new: list[Equation], names: Names
+    program: Program,
+    column: list[Ref],
+    slots: str,
+    labels: tuple[str, ...],
+    new: list[Equation],
+    names: Names,
 ) -> Ref:
     """One operand of the widened equation: a span of slots, a pack of parameters, or the same array."""
     slot = _slot(program, column[0])
@@ -233,7 +255,9 @@ def _wide(
         return Ref(span.name, labels)
     if len({r.name for r in column}) == 1:
         return column[0]
-    pack = Pack(names.unique(joined([r.name for r in column])), (slots, *column[0].labels), tuple(column), axis=0)
+    pack = Pack(
+        names.unique(joined([r.name for r in column])), (slots, *column[0].labels), tuple(column), axis=0
+    )
     new.append(pack)
     return Ref(pack.name, pack.labels)
 

@@ -60,6 +60,14 @@ def _check(name: str, array: Any, shape: Sequence[str], sizes: dict[str, int]) -
             raise ValueError(f"{wanted} with {word}={sizes[word]} as in the arrays before it.")
 '''
 
+TRACE = '''class Trace(NamedTuple):
+    """What ``forward`` returns."""
+
+    loss: Any
+    outputs: Any
+    states: dict[str, Any]
+'''
+
 HELPERS = {
     "_buffers": '''
 def _buffers(workspace: dict[str, Any] | None, dtype: Any) -> Any:

@@ -31,7 +31,9 @@ def hoist(program: Program) -> Program:
 def _hoisted(e: Pointwise, inside: set[str], names: Names) -> list[Equation]:
     """The equation, or its loop-independent part as an equation of its own before the rest."""
     operands = {symbol(r): r for r in e.operands}
-    free = [t for t in e.expr.args if not any(operands[s].name in inside for s in t.free_symbols if s in operands)]
+    free = [
+        t for t in e.expr.args if not any(operands[s].name in inside for s in t.free_symbols if s in operands)
+    ]
     moving = any(TIME in operands[s].labels for t in free for s in t.free_symbols if s in operands)
     if len(free) < 2 or not moving:
         return [e]

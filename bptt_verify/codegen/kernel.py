@@ -13,7 +13,7 @@ from bptt_verify.codegen.fusion import fuse
 from bptt_verify.codegen.hoisting import hoist
 from bptt_verify.codegen.module import Programs, module
 from bptt_verify.derivation import adjoint, cotangent_adjoint, tangent
-from bptt_verify.errors import ArrayError, UnsupportedError, UsageError
+from bptt_verify.errors import ArrayError, UsageError
 from bptt_verify.estimators import Estimator, Full
 from bptt_verify.language import Recurrence
 from bptt_verify.program import Program, digest
@@ -90,11 +90,15 @@ class Kernel:
         known = self.namespace["SHAPES"]
         unknown = [n for n in arrays if n not in known]
         if unknown:
-            raise ArrayError(f"{self.name}.{function}: unknown array {unknown[0]!r}; expected {', '.join(known)}.")
+            raise ArrayError(
+                f"{self.name}.{function}: unknown array {unknown[0]!r}; expected {', '.join(known)}."
+            )
         missing = [n for n in known if n not in arrays and n not in self.namespace["OPTIONAL"]]
         if missing and not args:
             shape = ", ".join(known[missing[0]])
-            raise ArrayError(f"{self.name}.{function}: missing array {missing[0]!r}; expected shape ({shape}).")
+            raise ArrayError(
+                f"{self.name}.{function}: missing array {missing[0]!r}; expected shape ({shape})."
+            )
         kept = {} if self.style == "plain" else {"workspace": self._workspace(function)}
         try:
             return self.namespace[function](*args, **arrays, **kept)
@@ -102,7 +106,7 @@ class Kernel:
             raise ArrayError(f"{self.name}.{function}: {error}") from error
 
     def _workspace(self, function: str) -> dict[str, Any]:
-        """The buffers of one function, kept between calls, one set a thread; nothing returned lies in them."""
+        """The buffers of one function, one set a thread; nothing that is returned lies in them."""
         kept = self.memory.__dict__.setdefault(function, {})
         return kept  # type: ignore[no-any-return]
 
@@ -143,7 +147,11 @@ def generate(
         raise UsageError(f"generate: rec={rec!r:.60}; expected a Recurrence, made by @recurrence.")
     if estimator is not None and not isinstance(estimator, Full):
         raise UsageError(f"generate: estimator={estimator!r:.60}; expected Full().")
-    for what, value, known in (("backend", backend, BACKENDS), ("feedback", feedback, FEEDBACK), ("style", style, STYLES)):
+    for what, value, known in (
+        ("backend", backend, BACKENDS),
+        ("feedback", feedback, FEEDBACK),
+        ("style", style, STYLES),
+    ):
         if value not in known:
             raise UsageError(f"generate: {what}={value!r}; expected one of {', '.join(map(repr, known))}.")
     return _generate(rec, style)
@@ -152,7 +160,9 @@ def generate(
 def _generate(rec: Recurrence, style: str) -> Kernel:
     programs = derive_programs(rec.program)
     source = module(programs, style)
-    return Kernel(rec, programs, source, style, load(source, f"<kernel {rec.name} {digest(rec.program)[:12]} {style}>"))
+    return Kernel(
+        rec, programs, source, style, load(source, f"<kernel {rec.name} {digest(rec.program)[:12]} {style}>")
+    )
 
 
 def derive_programs(program: Program) -> Programs:
@@ -170,8 +180,6 @@ def load(source: str, filename: str) -> dict[str, Any]:
     """
     code = compile(source, filename, "exec")
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    namespace: dict[str, Any] = {"__name__": f"bptt_verify.generated"}
-    exec(code, namespace)  # noqa: S102
+    namespace: dict[str, Any] = {"__name__": "bptt_verify.generated"}
+    exec(code, namespace)
     return namespace
-
-

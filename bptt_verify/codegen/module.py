@@ -7,8 +7,9 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bptt_verify.codegen.body import INDENT, USED_NAMES, Body
-from bptt_verify.codegen.helpers import HELPERS, PREPARE
+from bptt_verify.codegen.body import INDENT, Body
+from bptt_verify.codegen.helpers import HELPERS, PREPARE, TRACE
+from bptt_verify.codegen.scope import USED_NAMES
 from bptt_verify.derivation.adjoint import DIFFERENTIABLE
 from bptt_verify.errors import UnsupportedError
 from bptt_verify.program import BATCH, TIME, Array, Program, digest, formula, size_of
@@ -79,7 +80,7 @@ class _Module:
             "from collections.abc import Mapping, Sequence\nfrom typing import Any, NamedTuple\n",
             imports,
             self._tables(),
-            'class Trace(NamedTuple):\n    """What ``forward`` returns."""\n\n    loss: Any\n    outputs: Any\n    states: dict[str, Any]\n',
+            TRACE,
         ]
         head = ("\n".join(parts[:5]) + "\n\n\n" + parts[5]).rstrip("\n")
         return "\n\n".join([head, "\n" + body, *(t.rstrip("\n") for t in [PREPARE, *used])]) + "\n"
@@ -93,13 +94,16 @@ class _Module:
             "",
             *[f"    {formula(e)}" for e in p.recurrence.equations],
             "",
-            "and ``loss_and_grad`` runs the adjoint recursion of claim T2, λ_t = c_t + J_{t+1}ᵀ λ_{t+1}, with",
-            "∂L/∂w = Σ_i λ_iᵀ A_i; a cotangent (∂L/∂v)ᵀ is written v_bar, a tangent v_dot. Arrays are time-major.",
+            "and ``loss_and_grad`` runs the adjoint recursion of claim T2, λ_t = c_t + J_{t+1}ᵀ λ_{t+1},",
+            "with ∂L/∂w = Σ_i λ_iᵀ A_i. A cotangent (∂L/∂v)ᵀ is written v_bar, a tangent v_dot. Arrays are",
+            "time-major.",
             "",
             f"program {digest(p.recurrence)[:32]}",
             f"format  {FORMAT}, style {self.style}",
         ]
-        needs = any("scipy.special" in line for q in p.all() for line in Body(q, self._size, self.style).write())
+        needs = any(
+            "scipy.special" in line for q in p.all() for line in Body(q, self._size, self.style).write()
+        )
         if needs:
             lines.append("needs   scipy.special besides NumPy")
         return "\n".join(lines) + "\n"
@@ -133,7 +137,9 @@ class _Module:
         shown = ", ".join(f'"{s}": {body.result(results[s])}' for s in states)
         output = body.result(results["output"]) if "output" in results else "None"
         lines.append(f"return Trace({body.result(results['loss'])}, {output}, {{{shown}}})")
-        return self._keyword_function("forward", "Trace", p, "Loss, outputs (T, B, …) and states (T, B, …) of every step.", lines)
+        return self._keyword_function(
+            "forward", "Trace", p, "Loss, outputs (T, B, …) and states (T, B, …) of every step.", lines
+        )
 
     def _loss_and_grad(self) -> str:
         p = self.programs.loss_and_grad
@@ -170,10 +176,14 @@ class _Module:
             "Tangents of loss, outputs and states along given tangents of the arrays (forward mode, T1).\n\n"
             "Tangents that are left out are zero."
         )
-        return self._seeded_function("jvp", "tangents", "tuple[Any, Any, dict[str, Any]]", p, seeds, doc, lines)
+        return self._seeded_function(
+            "jvp", "tangents", "tuple[Any, Any, dict[str, Any]]", p, seeds, doc, lines
+        )
 
     def _keyword_function(self, name: str, returns: str, p: Program, doc: str, lines: list[str]) -> str:
-        arguments = [f"{a.name}: Any" + (" = None" if a.role in ("initial", "weights") else "") for a in self.arrays]
+        arguments = [
+            f"{a.name}: Any" + (" = None" if a.role in ("initial", "weights") else "") for a in self.arrays
+        ]
         arguments += ["workspace: dict[str, Any] | None = None"] if self.style == "fast" else []
         given = [f"{a.name}={a.name}" for a in self.arrays]
         head = "\n".join(wrapped(f"def {name}(", ["*", *arguments], f") -> {returns}:"))
@@ -181,7 +191,14 @@ class _Module:
         return self._function(head, doc, [*call, *self._unpack(p, "given", "{}", {}), *lines])
 
     def _seeded_function(
-        self, name: str, seeds_name: str, returns: str, p: Program, seeds: Mapping[str, Array], doc: str, lines: list[str]
+        self,
+        name: str,
+        seeds_name: str,
+        returns: str,
+        p: Program,
+        seeds: Mapping[str, Array],
+        doc: str,
+        lines: list[str],
     ) -> str:
         arguments = ["arrays: Mapping[str, Any]", f"{seeds_name}: Mapping[str, Any]"]
         arguments += ["workspace: dict[str, Any] | None = None"] if self.style == "fast" else []
@@ -225,7 +242,9 @@ def wrapped(opening: str, items: list[str], closing: str) -> list[str]:
     line = f"{opening}{', '.join(items)}{comma}{closing}"
     if len(line) <= WIDTH:
         return [line]
-    filled = textwrap.wrap(", ".join(i.replace(" ", "\x01") for i in items) + ",", WIDTH - 4, break_on_hyphens=False)
+    filled = textwrap.wrap(
+        ", ".join(i.replace(" ", "\x01") for i in items) + ",", WIDTH - 4, break_on_hyphens=False
+    )
     return [opening, *(INDENT + part.replace("\x01", " ") for part in filled), closing]
 
 

@@ -159,7 +159,13 @@ class _Reverse:
             value = next(c.value for c in self.program.carries if c.boundary == a.name)
             return next(c.end for c in self.carries if c.value == self.back_name[value])
         name = self.names.unique(f"{a.name}_bar")
-        return self._combine(name, a.labels, self.shares.get(a.name, []), alias=True).name
+        found = self._combine(name, a.labels, self.shares.get(a.name, []), alias=True)
+        if any(
+            given.name == found.name for given in self.arrays
+        ):  # a gradient is never an array that was given
+            self.equations.append(pointwise(name, a.labels, symbol(found), {symbol(found): found}))
+            return name
+        return found.name
 
     def _cotangent(self, e: Equation) -> Ref:
         shares = list(self.shares.get(e.name, []))
@@ -185,19 +191,22 @@ class _Reverse:
             terms.append(share.expr)
             operands.update(share.operands)
         total = sp.Add(*terms)
-        if alias and total.is_Symbol and operands[total].labels == labels and not operands[total].shift:
-            if operands[total].name not in self.program.array:
-                return operands[total]
+        if alias and total.is_Symbol and self._stands_for(operands[total], labels):
+            return operands[total]
         self.equations.append(pointwise(name, labels, total, operands))
         return Ref(name, labels)
+
+    def _stands_for(self, ref: Ref, labels: tuple[str, ...]) -> bool:
+        """Whether an array can be used for a cotangent as it is: of this step, with these axes."""
+        return ref.labels == labels and not ref.shift and ref.name not in self.program.array
 
     def _relabelled(self, share: _Share, labels: tuple[str, ...]) -> _Share:
         if share.labels == labels:
             return share
         change = _complete(dict(zip(share.labels, labels, strict=True)), share, labels)
         if share.expr is None:
-            new = {f"{k}": relabel(r, change) for k, r in enumerate(share.operands.values())}
-            return replace(share, labels=labels, operands=new)  # type: ignore[arg-type]
+            refs = [relabel(r, change) for r in share.operands.values()]
+            return replace(share, labels=labels, operands={symbol(r): r for r in refs})
         expr, operands = relabel_expression(share.expr, share.operands, change)
         return replace(share, labels=labels, operands=operands, expr=expr)
 
@@ -224,7 +233,9 @@ class _Reverse:
             case Pack():
                 low = 0
                 for r, slots in zip(e.operands, e.slots, strict=True):
-                    part = Select(self.names.unique(f"{r.name}_bar"), r.labels, (bar,), e.axis, low, low + slots)
+                    part = Select(
+                        self.names.unique(f"{r.name}_bar"), r.labels, (bar,), e.axis, low, low + slots
+                    )
                     self.equations.append(part)
                     self._send(r, _Share.of(Ref(part.name, r.labels)))
                     low += slots

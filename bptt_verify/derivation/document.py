@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from bptt_verify.derivation.adjoint import adjoint
 from bptt_verify.derivation.equations import inline, prune
@@ -36,6 +36,11 @@ class Claim:
     formulas: tuple[Formula, ...]
 
 
+T1 = "∂h_t/∂w = A_t + Σ_{i<t} (J_t J_{t-1} … J_{i+1}) A_i, newest factor on the left, with these J_t and A_t"
+T2 = (
+    "λ_t = c_t + J_{t+1}ᵀ λ_{t+1} and ∂L/∂w = Σ_i λ_iᵀ A_i, carried out by these equations, in which "
+    "v_bar is the cotangent (∂L/∂v)ᵀ"
+)
 KNOWN = "checked at small sizes and tested by certify; a machine-checked proof for every T does not exist yet"
 
 
@@ -100,9 +105,7 @@ class Derivation:
     def claims(self) -> dict[str, Claim]:
         """The claims T1 and T2 for this recurrence."""
         local = tuple(self.jacobian.values())
-        t1 = "∂h_t/∂w = A_t + Σ_{i<t} (J_t J_{t-1} … J_{i+1}) A_i, the newest factor on the left, with these J_t and A_t"
-        t2 = "λ_t = c_t + J_{t+1}ᵀ λ_{t+1}, ∂L/∂w = Σ_i λ_iᵀ A_i, carried out by these equations (v_bar is (∂L/∂v)ᵀ)"
-        return {"T1": Claim("T1", t1, KNOWN, local), "T2": Claim("T2", t2, KNOWN, self.reverse)}
+        return {"T1": Claim("T1", T1, KNOWN, local), "T2": Claim("T2", T2, KNOWN, self.reverse)}
 
     @cached_property
     def document(self) -> Document:
@@ -115,10 +118,12 @@ class Derivation:
                 Section("The step", ("As written; the loss of step t is weighted by ω_t.",), self.forward),
                 Section(
                     "Local derivatives",
-                    ("J_t is the derivative of the new state by the previous one, A_t the one by the parameters with the "
-                     "previous state held fixed; δ is the identity.",),
+                    (
+                        "J_t is the derivative of the new state by the previous one, A_t the one by the "
+                        "parameters with the previous state held fixed; δ is the identity.",
+                    ),
                     tuple(self.jacobian.values()),
-                ),  # fmt: skip
+                ),
                 Section(
                     "The adjoint recursion",
                     (f"{self.claims['T2'].statement}.",),
@@ -164,7 +169,7 @@ def derive(rec: Recurrence) -> Derivation:
     return Derivation(rec, adjoint(rec.program), jacobian(rec.program))
 
 
-def _displayed(program: Program, equations: Iterable[Equation]) -> Iterable[Formula]:
+def _displayed(program: Program, equations: Iterable[Equation]) -> Iterator[Formula]:
     """Formulas in which a product that only one sum reads is written where it is read."""
     products = {e.name: e for e in program.equations if isinstance(e, Contract) and _inlined(program, e)}
 
@@ -174,13 +179,18 @@ def _displayed(program: Program, equations: Iterable[Equation]) -> Iterable[Form
 
     for e in equations:
         if e.name not in products:
-            yield Formula.of(lambda n, e=e: written(e, n))
+            yield Formula.of(partial(written, e))
 
 
 def _inlined(program: Program, e: Contract) -> bool:
     readers = [(x, r) for x in program.equations for r in x.operands if r.name == e.name]
     results = {v for _, v in program.results}
-    return len(readers) == 1 and isinstance(readers[0][0], Pointwise) and not readers[0][1].shift and e.name not in results
+    return (
+        len(readers) == 1
+        and isinstance(readers[0][0], Pointwise)
+        and not readers[0][1].shift
+        and e.name not in results
+    )
 
 
 def _entry(local: Program, key: str, name: str, known: set[str]) -> Formula:

@@ -72,7 +72,7 @@ def prune(program: Program) -> Program:
 
 
 def inline(program: Program, keep: set[str], sums: bool = False) -> Program:
-    """Substitute what one pointwise equation reads once; the names in ``keep`` stay, and so do sums unless asked."""
+    """Substitute what just one pointwise equation reads; names in ``keep`` stay, and sums unless asked."""
     keep = keep | {n for _, n in program.results} | set(program.carry) | {c.boundary for c in program.carries}
     readers: dict[str, list[tuple[Equation, Ref]]] = {}
     for e in program.equations:

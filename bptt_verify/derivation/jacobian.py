@@ -155,7 +155,9 @@ class _Direction:
         """Use up each identity that has a summed label by renaming that label elsewhere."""
         identities = {a.name for a in self.arrays.values() if a.role == "identity"}
         while True:
-            spent = next((r for r in operands if r.name in identities and not kept.issuperset(r.labels)), None)
+            spent = next(
+                (r for r in operands if r.name in identities and not kept.issuperset(r.labels)), None
+            )
             if spent is None:
                 return tuple(operands)
             a, b = spent.labels

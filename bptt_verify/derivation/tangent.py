@@ -78,7 +78,9 @@ class _Forward:
         return replace(r, name=self.dot[r.name]) if r.name in self.dot else None
 
     def _differentiate(self, e: Equation) -> None:
-        if isinstance(e, Peak) or (e.name not in self.dot and not any(r.name in self.dot for r in e.operands)):
+        if isinstance(e, Peak) or (
+            e.name not in self.dot and not any(r.name in self.dot for r in e.operands)
+        ):
             return
         name = self.dot.get(e.name) or self.names.unique(f"{e.name}_dot")
         self.dot[e.name] = name
@@ -87,8 +89,12 @@ class _Forward:
                 self._pointwise(e, name)
             case Contract():
                 self._contract(e, name)
-            case Pack() | Select():
-                self.equations.append(replace(e, name=name, operands=tuple(self._zero_or_dot(r) for r in e.operands)))
+            case Pack():
+                self.equations.append(
+                    replace(e, name=name, operands=tuple(map(self._zero_or_dot, e.operands)))
+                )
+            case Select(operands=(source,)):
+                self.equations.append(replace(e, name=name, operands=(self._zero_or_dot(source),)))
 
     def _zero_or_dot(self, r: Ref) -> Ref:
         dotted = self._dotted(r)

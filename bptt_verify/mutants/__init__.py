@@ -1,4 +1,4 @@
-"""Deliberately wrong gradients: to test that checks catch them, and to name the mistake in a user's numbers."""
+"""Deliberately wrong gradients: they test the checks, and name the mistake in a user's numbers."""
 
 from bptt_verify.mutants.catalogue import Mutant, mutants
 

@@ -105,7 +105,9 @@ def detached_state(program: Program) -> Iterator[Mutant]:
                     assert isinstance(current, Pointwise)
                     whole = _with(whole, _without(current, symbol(r), sp.Integer(0)))
         yield Mutant(
-            "no carried adjoint at all", "no adjoint is carried back: the gradient equals Window(1), the state is detached", whole
+            "no carried adjoint at all",
+            "no adjoint is carried back: the gradient equals Window(1), the state is detached",
+            whole,
         )
 
 
@@ -120,7 +122,11 @@ def missing_transpose(program: Program) -> Iterator[Mutant]:
                 turned = replace(r, labels=(*r.labels[:-2], r.labels[-1], r.labels[-2]))
                 operands = tuple(turned if j == k else o for j, o in enumerate(e.operands))
                 text = f"{r.name} is used where its transpose belongs, in {e.name}"
-                yield Mutant(f"missing transpose: {r.name} in {e.name}", text, _with(program, replace(e, operands=operands)))
+                yield Mutant(
+                    f"missing transpose: {r.name} in {e.name}",
+                    text,
+                    _with(program, replace(e, operands=operands)),
+                )
 
 
 def _is_weight(program: Program, name: str) -> bool:
@@ -142,7 +148,11 @@ def wrong_step(program: Program) -> Iterator[Mutant]:
             if isinstance(e, Contract) and TIME not in e.labels:
                 operands = tuple(moved if j == k else o for j, o in enumerate(e.operands))
                 text = f"{e.name} pairs δ_t with {spelled(moved)} instead of {spelled(r)}"
-                yield Mutant(f"{spelled(moved)} for {spelled(r)} in {e.name}", text, _with(program, replace(e, operands=operands)))
+                yield Mutant(
+                    f"{spelled(moved)} for {spelled(r)} in {e.name}",
+                    text,
+                    _with(program, replace(e, operands=operands)),
+                )
             elif isinstance(e, Pointwise) and r.shift < 0:
                 yield _swapped(program, e, r, moved)
 
@@ -151,7 +161,11 @@ def _swapped(program: Program, e: Pointwise, r: Ref, moved: Ref) -> Mutant:
     expr = e.expr.xreplace({symbol(r): symbol(moved)})
     operands = tuple(dict.fromkeys(moved if o == r else o for o in e.operands))
     text = f"{e.name} uses {spelled(moved)} instead of {spelled(r)}"
-    return Mutant(f"{spelled(moved)} for {spelled(r)} in {e.name}", text, _with(program, replace(e, expr=expr, operands=operands)))
+    return Mutant(
+        f"{spelled(moved)} for {spelled(r)} in {e.name}",
+        text,
+        _with(program, replace(e, expr=expr, operands=operands)),
+    )
 
 
 def wrong_slope(program: Program) -> Iterator[Mutant]:
@@ -177,8 +191,14 @@ def wrong_slope(program: Program) -> Iterator[Mutant]:
                     inner = slope.xreplace({symbol(out): symbol(source)})
                     moved.append(_pointwise(e, bare * inner, (*e.operands, source)))
         if dropped:
-            yield Mutant(f"no slope of {word} for {f.name}", f"the slope of {word} is missing for {f.name}", _with(program, *dropped))
-            text = f"the slope of {word} for {f.name} is taken at the argument {source.name} as though it were the output"
+            yield Mutant(
+                f"no slope of {word} for {f.name}",
+                f"the slope of {word} is missing for {f.name}",
+                _with(program, *dropped),
+            )
+            text = (
+                f"the slope of {word} for {f.name} is taken at its argument {source.name}, not at its output"
+            )
             yield Mutant(f"slope of {word} at {source.name}", text, _with(program, *moved))
 
 
@@ -212,7 +232,9 @@ def dropped_term(program: Program) -> Iterator[Mutant]:
             if not carried and _is_path(e, term):
                 rest = sp.Add(*(t for j, t in enumerate(sp.Add.make_args(e.expr)) if j != k))
                 text = f"one of the paths that {e.name} sums is forgotten (term {k + 1})"
-                yield Mutant(f"dropped term {k + 1} of {e.name}", text, _with(program, _pointwise(e, rest, e.operands)))
+                yield Mutant(
+                    f"dropped term {k + 1} of {e.name}", text, _with(program, _pointwise(e, rest, e.operands))
+                )
 
 
 def _is_path(e: Pointwise, term: sp.Expr) -> bool:
@@ -229,7 +251,10 @@ def wrong_scale(program: Program) -> Iterator[Mutant]:
         "times T B": (steps * batch, "the gradient is the right one times T B: the mean is missing"),
         "over T": (1 / steps, "the gradient is the right one over T: the mean over time is taken twice"),
         "over B": (1 / batch, "the gradient is the right one over B: the mean over the batch is taken twice"),
-        "doubled": (sp.Integer(2), "the gradient is twice the right one: the ½ of the squared error is missing"),
+        "doubled": (
+            sp.Integer(2),
+            "the gradient is twice the right one: the ½ of the squared error is missing",
+        ),
         "halved": (sp.Rational(1, 2), "the gradient is half the right one"),
         "negated": (sp.Integer(-1), "the gradient is negated"),
     }
@@ -256,9 +281,15 @@ def no_initial_state(program: Program) -> Iterator[Mutant]:
             labels = program.labels(name)
             ref = Ref(name, labels)
             zero = Pointwise(f"{name}_zero", labels, sp.Integer(0), ())
-            yield Mutant(f"no d{public}", f"the gradient of {public} is missing (zero)", _result(program, public, zero))
+            yield Mutant(
+                f"no d{public}", f"the gradient of {public} is missing (zero)", _result(program, public, zero)
+            )
             double = Pointwise(f"{name}_double", labels, 2 * symbol(ref), (ref,))
-            yield Mutant(f"doubled d{public}", f"the gradient of {public} is counted twice", _result(program, public, double))
+            yield Mutant(
+                f"doubled d{public}",
+                f"the gradient of {public} is counted twice",
+                _result(program, public, double),
+            )
 
 
 def _result(program: Program, public: str, e: Equation) -> Program:
@@ -279,7 +310,7 @@ def ignored_initial_state(program: Program) -> Iterator[Mutant]:
                 if TIME not in other.labels:
                     continue
                 wrong = _minus_first_step(program, e, first, other)
-                text = f"{e.name} leaves out the first step: the initial state {states[r.name]} is taken as zero there"
+                text = f"{e.name} leaves out the first step, as though {states[r.name]} were zero"
                 yield Mutant(f"no {states[r.name]} in {e.name}", text, wrong)
 
 
@@ -307,12 +338,17 @@ def gate_order(program: Program) -> Iterator[Mutant]:
     for e in _reverse(program):
         if isinstance(e, Pack) and len(set(e.slots)) < len(e.slots):
             a, b = next(
-                (i, j) for i in range(len(e.slots)) for j in range(i + 1, len(e.slots)) if e.slots[i] == e.slots[j]
+                (i, j)
+                for i in range(len(e.slots))
+                for j in range(i + 1, len(e.slots))
+                if e.slots[i] == e.slots[j]
             )
             operands = list(e.operands)
             operands[a], operands[b] = operands[b], operands[a]
             text = f"the gates {e.operands[a].name} and {e.operands[b].name} change places in {e.name}"
-            yield Mutant(f"gate order in {e.name}", text, _with(program, replace(e, operands=tuple(operands))))
+            yield Mutant(
+                f"gate order in {e.name}", text, _with(program, replace(e, operands=tuple(operands)))
+            )
 
 
 RULES: tuple[Rule, ...] = (

@@ -7,7 +7,7 @@ expressions included, so that one definition of meaning serves the floating-poin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache, reduce
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,9 @@ def evaluate(
 
 
 class _Evaluation:
-    def __init__(self, program: Program, arrays: Mapping[str, Any], functions: Functions, number: Any) -> None:
+    def __init__(
+        self, program: Program, arrays: Mapping[str, Any], functions: Functions, number: Any
+    ) -> None:
         self.program, self.functions, self.number = program, functions, number
         self.sizes = _sizes(program, arrays)
         self.values: Values = {}
@@ -155,15 +157,22 @@ class _Evaluation:
             case Pack(axis=axis):
                 axis -= dropped
                 wide = [len(r.labels) == len(e.labels) for r in e.operands]
-                members = [v if w else np.expand_dims(v, axis) for w, (v, _) in zip(wide, operands, strict=True)]
+                members = [
+                    v if w else np.expand_dims(v, axis) for w, (v, _) in zip(wide, operands, strict=True)
+                ]
                 return np.concatenate(_alike(members), axis=axis)
             case Select(axis=axis, low=low, high=high):
                 value, labels = operands[0]
                 part = np.take(value, range(low, high), axis=axis - dropped)
-                return part if len(e.labels) == len(e.operands[0].labels) else np.squeeze(part, axis=axis - dropped)
+                return (
+                    part
+                    if len(e.labels) == len(e.operands[0].labels)
+                    else np.squeeze(part, axis=axis - dropped)
+                )
             case Pointwise():
                 env = {
-                    symbol(r): align(v, labels, out) for r, (v, labels) in zip(e.operands, operands, strict=True)
+                    symbol(r): align(v, labels, out)
+                    for r, (v, labels) in zip(e.operands, operands, strict=True)
                 }
                 shape = tuple(self.size(x) for x in out)
                 value = np.asarray(self._expression(e.expr, env))
@@ -237,7 +246,7 @@ def _einsum(operands: list[tuple[Any, Labels]], out: Labels) -> Any:
     return np.einsum(_subscripts(tuple(labels for _, labels in operands), out), *(v for v, _ in operands))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _subscripts(operands: tuple[Labels, ...], out: Labels) -> str:
     letters: dict[str, str] = {}
     for labels in (*operands, out):

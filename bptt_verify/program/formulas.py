@@ -145,14 +145,18 @@ def _only_summed(expr: sp.Expr, s: sp.Symbol) -> bool:
     """Whether a symbol stands alone or as a term of a sum, so that a product may be written for it."""
     if expr == s:
         return True
-    return all(s in part.args for part in sp.preorder_traversal(expr) if part.is_Add and part.has(s)) and not any(
-        s in part.args for part in sp.preorder_traversal(expr) if not part.is_Add
-    )
+    return all(
+        s in part.args for part in sp.preorder_traversal(expr) if part.is_Add and part.has(s)
+    ) and not any(s in part.args for part in sp.preorder_traversal(expr) if not part.is_Add)
 
 
 def _choice(expr: sp.Piecewise, write: Callable[[sp.Expr], str]) -> str:
     *branches, (last, _) = expr.args
-    return "{" + ", ".join([*(f"{write(u)} if {_truth(c, write)}" for u, c in branches), f"else {write(last)}"]) + "}"
+    return (
+        "{"
+        + ", ".join([*(f"{write(u)} if {_truth(c, write)}" for u, c in branches), f"else {write(last)}"])
+        + "}"
+    )
 
 
 def _truth(c: sp.Basic, write: Callable[[sp.Expr], str]) -> str:

@@ -15,7 +15,7 @@ import scipy.special
 import sympy as sp
 
 
-class sigmoid(sp.Function):  # type: ignore[misc]
+class sigmoid(sp.Function):
     """Logistic function 1/(1 + e^-u)."""
 
     nargs = 1
@@ -25,7 +25,7 @@ class sigmoid(sp.Function):  # type: ignore[misc]
         return self * (1 - self)
 
 
-class softplus(sp.Function):  # type: ignore[misc]
+class softplus(sp.Function):
     """log(1 + e^u)."""
 
     nargs = 1
@@ -35,7 +35,7 @@ class softplus(sp.Function):  # type: ignore[misc]
         return sigmoid(self.args[0])
 
 
-class step(sp.Function):  # type: ignore[misc]
+class step(sp.Function):
     """1 for u > 0, else 0: the slope of relu. Its own slope is 0 almost everywhere."""
 
     nargs = 1
@@ -45,7 +45,7 @@ class step(sp.Function):  # type: ignore[misc]
         return sp.Integer(0)
 
 
-class relu(sp.Function):  # type: ignore[misc]
+class relu(sp.Function):
     """max(u, 0); the slope at the kink u = 0 is taken as 0."""
 
     nargs = 1

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from typing import Literal
 
 import sympy as sp
@@ -40,7 +40,7 @@ class Ref:
     shift: int = 0
 
 
-@lru_cache(maxsize=None)
+@cache
 def symbol(ref: Ref) -> sp.Symbol:
     """The SymPy symbol that stands for this Ref in a Pointwise expression (never printed as is)."""
     shift = f"@{ref.shift:+d}" if ref.shift else ""
@@ -93,7 +93,8 @@ class Pack:
     def slots(self) -> tuple[int, ...]:
         """How many slots each member fills."""
         return tuple(
-            int(size_of(r.labels[self.axis])) if len(r.labels) == len(self.labels) else 1 for r in self.operands
+            int(size_of(r.labels[self.axis])) if len(r.labels) == len(self.labels) else 1
+            for r in self.operands
         )
 
 

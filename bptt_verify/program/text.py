@@ -12,7 +12,9 @@ from bptt_verify.program.nodes import Equation, Pack, Pointwise, Program, Select
 def listing(program: Program) -> str:
     """All of a program, one line per declaration and equation; equal programs have equal listings."""
     lines = [f"program {program.name}"]
-    lines += [f"given {a.name} {a.role} [{', '.join(a.labels)}]{' one-hot' * a.index}" for a in program.arrays]
+    lines += [
+        f"given {a.name} {a.role} [{', '.join(a.labels)}]{' one-hot' * a.index}" for a in program.arrays
+    ]
     lines += [f"carry {c.value} shift {c.shift:+d} from {c.boundary} to {c.end}" for c in program.carries]
     lines += [_line(e) for e in program.equations]
     lines += [f"result {public} = {name}" for public, name in program.results]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bptt_verify.program import TEXT, Notation
@@ -25,10 +26,9 @@ class Formula:
         return f"${self.latex}$"
 
     @staticmethod
-    def of(write: object) -> Formula:
-        """From a function ``write(notation) -> str``."""
-        assert callable(write)
-        return Formula(*(str(write(n)) for n in (TEXT, LATEX, HTML)))
+    def of(write: Callable[[Notation], str]) -> Formula:
+        """From a function that writes the formula in any notation."""
+        return Formula(write(TEXT), write(LATEX), write(HTML))
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,21 @@ class Document:
         """Plain text."""
         lines = [self.title, "=" * len(self.title)]
         for s in self.sections:
-            lines += ["", s.heading, "-" * len(s.heading), *s.sentences, *(f"    {f.text}" for f in s.formulas)]
+            lines += [
+                "",
+                s.heading,
+                "-" * len(s.heading),
+                *s.sentences,
+                *(f"    {f.text}" for f in s.formulas),
+            ]
         return "\n".join(lines) + "\n"
 
 
 def _aligned(s: Section) -> list[str]:
     """Formulas aligned at their first equals sign."""
-    return [f.latex.replace(" = ", " &= ", 1) + (r" \\" if f is not s.formulas[-1] else "") for f in s.formulas]
+    return [
+        f.latex.replace(" = ", " &= ", 1) + (r" \\" if f is not s.formulas[-1] else "") for f in s.formulas
+    ]
 
 
 def _math(match: re.Match[str]) -> str:
@@ -103,7 +111,7 @@ def _math(match: re.Match[str]) -> str:
 
 
 _UNICODE = {
-    "∂": r"$\partial$", "λ": r"$\lambda$", "Σ": r"$\Sigma$", "ᵀ": r"$^{\top}$", "ω": r"$\omega$", "→": r"$\to$",
+    "∂": r"$\partial$", "λ": r"$\lambda$", "Σ": r"$\Sigma$", "ᵀ": r"$^{\top}$", "ω": r"$\omega$",
     "≥": r"$\geq$", "⊙": r"$\odot$", "δ": r"$\delta$", "–": "--", "…": r"\ldots{}",
 }  # fmt: skip
 

@@ -65,8 +65,8 @@ def adapted(fn: Any, known: Mapping[str, Any] | None) -> Adapted:
     if positional or needed:
         listed = ", ".join(known or ())
         raise UsageError(
-            f"fn={getattr(fn, '__name__', fn)!r}: it requires the argument {(positional + needed)[0]!r}, which cannot "
-            f"be sent; expected keyword arguments among {listed}."
+            f"fn={getattr(fn, '__name__', fn)!r}: the argument {(positional + needed)[0]!r} is required, but "
+            f"cannot be sent; expected keyword arguments among {listed}."
         )
     return Adapted(fn, frozenset(p.name for p in named))
 

@@ -108,8 +108,8 @@ def loss_problem(fn: Callable[..., Any], loss: Callable[..., Any], inputs: Input
     """
     if inputs is None:
         raise UsageError(
-            "inputs=None; expected a dict of arrays, or a function of a numpy.random.Generator that returns one, since "
-            "a loss function does not say what it takes. Against a Recurrence inputs may be left out."
+            "inputs=None; expected a dict of arrays, or a function of a numpy Generator that returns one, "
+            "since a loss function does not say what it takes. Against a Recurrence inputs may be left out."
         )
 
     def draw(rng: np.random.Generator) -> Iterator[Case]:
@@ -120,7 +120,9 @@ def loss_problem(fn: Callable[..., Any], loss: Callable[..., Any], inputs: Input
     first = _arrays(inputs(np.random.default_rng(0)) if callable(inputs) else inputs)
     blocks = tuple(k for k, v in first.items() if v.dtype.kind == "f")
     if not blocks:
-        raise UsageError(f"inputs: {', '.join(first)} are all integers; expected at least one floating-point array.")
+        raise UsageError(
+            f"inputs: {', '.join(first)} are all integers; expected at least one floating-point array."
+        )
     name = getattr(loss, "__qualname__", None) or type(loss).__name__
     sent = adapted(loss, first)
     return Problem(f"the gradient of {name}", blocks, (), lambda arrays: sent(arrays), draw)
@@ -128,7 +130,9 @@ def loss_problem(fn: Callable[..., Any], loss: Callable[..., Any], inputs: Input
 
 def _arrays(arrays: Any) -> dict[str, Any]:
     if not isinstance(arrays, Mapping) or not arrays:
-        raise UsageError(f"inputs={arrays!r:.60}; expected a non-empty dict of arrays, or a function that returns one.")
+        raise UsageError(
+            f"inputs={arrays!r:.60}; expected a non-empty dict of arrays, or a function that returns one."
+        )
     checked = {k: as_array(v, k) for k, v in arrays.items()}
     return {k: v.astype(float) if v.dtype.kind == "f" else v for k, v in checked.items()}
 
@@ -137,7 +141,9 @@ def _generator(rng: int | np.random.Generator | None) -> tuple[int | None, np.ra
     if isinstance(rng, np.random.Generator):
         return None, rng
     if rng is not None and (isinstance(rng, bool) or not isinstance(rng, int | np.integer) or rng < 0):
-        raise UsageError(f"rng={rng!r:.60}; expected a non-negative integer seed or a numpy.random.Generator.")
+        raise UsageError(
+            f"rng={rng!r:.60}; expected a non-negative integer seed or a numpy.random.Generator."
+        )
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if rng is None else int(rng)
     return seed, np.random.default_rng(seed)
 

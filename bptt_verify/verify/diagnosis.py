@@ -14,7 +14,9 @@ from bptt_verify.mutants import mutants
 from bptt_verify.program import Program, evaluate
 from bptt_verify.verify.adapters import Adapted
 
-AGREE = 1e-8  # relative to a block's largest entry; a mistake reproduces the numbers to rounding or not at all
+AGREE = (
+    1e-8  # relative to a block's largest entry; a mistake reproduces the numbers to rounding or not at all
+)
 AGREE_SINGLE = 1e-4
 
 
@@ -73,12 +75,16 @@ def _close(found: Any, expected: Any) -> bool:
 def clipped(found: Sequence[Mapping[str, Any]], truth: Sequence[Mapping[str, Any]]) -> str | None:
     """Whether the numbers are the right ones after an elementwise or a norm clip, and at which threshold."""
     threshold = max(np.abs(g[k]).max(initial=0.0) for g in found for k in g)
-    if all(_agree(g, {k: np.clip(v, -threshold, threshold) for k, v in t.items()}) for g, t in zip(found, truth, strict=True)):
+    if all(
+        _agree(g, {k: np.clip(v, -threshold, threshold) for k, v in t.items()})
+        for g, t in zip(found, truth, strict=True)
+    ):
         return f"the gradient is clipped to ±{threshold:g} element by element before it is returned [clipped]"
     norms = [_norm(g, g) for g in found]
     threshold = max(norms)
     scaled = [
-        {k: v * min(1.0, threshold / _norm(t, g)) for k, v in t.items()} for g, t in zip(found, truth, strict=True)
+        {k: v * min(1.0, threshold / _norm(t, g)) for k, v in t.items()}
+        for g, t in zip(found, truth, strict=True)
     ]
     if all(_agree(g, s) for g, s in zip(found, scaled, strict=True)):
         return f"the gradient is clipped to the global norm {threshold:g} before it is returned [clipped]"

@@ -118,8 +118,8 @@ def _check_parameters(rec: Recurrence, fn: Adapted) -> None:
     for name in rec.params:
         if not fn.takes(name):
             raise UsageError(
-                f"fn={getattr(fn.function, '__name__', fn.function)!r} takes no argument {name!r}; expected every "
-                f"parameter of {rec.name}: {', '.join(rec.params)}."
+                f"fn={getattr(fn.function, '__name__', fn.function)!r} takes no argument {name!r}; expected "
+                f"every parameter of {rec.name}: {', '.join(rec.params)}."
             )
 
 
@@ -130,19 +130,27 @@ def _series(rec: Recurrence, arrays: Arrays) -> Array:
 def _given(rec: Recurrence, arrays: Any) -> dict[str, Array]:
     """A user's inputs, checked against the declarations."""
     if not isinstance(arrays, Mapping):
-        raise UsageError(f"inputs={arrays!r:.60}; expected a dict of arrays by declared name, or a function of an rng.")
+        raise UsageError(
+            f"inputs={arrays!r:.60}; expected a dict of arrays by declared name, or a function of an rng."
+        )
     optional = {*(f"{s}0" for s in rec.states), "weights"}
     needed = {*rec.inputs, *rec.targets, *rec.params}
     unknown, missing = sorted(set(arrays) - needed - optional), sorted(needed - set(arrays))
     if unknown or missing:
         what = f"unknown array {unknown[0]!r}" if unknown else f"missing array {missing[0]!r}"
-        raise UsageError(f"inputs: {what}; expected {', '.join(sorted(needed))} (and {', '.join(sorted(optional))}).")
+        raise UsageError(
+            f"inputs: {what}; expected {', '.join(sorted(needed))} (and {', '.join(sorted(optional))})."
+        )
     checked = {k: as_array(v, k) for k, v in arrays.items()}
     return {k: v if k in rec.onehot else v.astype(float) for k, v in checked.items()}
 
 
 def _completed(
-    rec: Recurrence, fn: Adapted, arrays: Mapping[str, Any], reduction: Reduction, rng: np.random.Generator | None
+    rec: Recurrence,
+    fn: Adapted,
+    arrays: Mapping[str, Any],
+    reduction: Reduction,
+    rng: np.random.Generator | None,
 ) -> dict[str, Array]:
     """Weights and initial states as the function under test will understand them."""
     full = dict(arrays)
@@ -177,13 +185,17 @@ def reduction_weights(reduction: Reduction, steps: int, batch: int) -> Array:
     """
     if isinstance(reduction, str):
         if reduction not in ("mean", "sum"):
-            raise UsageError(f"reduction={reduction!r}; expected 'mean', 'sum', or an array of weights (T, B).")
+            raise UsageError(
+                f"reduction={reduction!r}; expected 'mean', 'sum', or an array of weights (T, B)."
+            )
         return np.full((steps, batch), 1.0 if reduction == "sum" else 1 / (steps * batch))
     array = np.asarray(reduction, dtype=float)
     try:
         return np.broadcast_to(array, (steps, batch)).copy()
     except ValueError:
-        raise UsageError(f"reduction: shape={array.shape}; expected weights (T, B)=({steps}, {batch}).") from None
+        raise UsageError(
+            f"reduction: shape={array.shape}; expected weights (T, B)=({steps}, {batch})."
+        ) from None
 
 
 def _at_step(arrays: Arrays, t: int) -> Arrays:
@@ -211,7 +223,9 @@ def _reweighted(
     return cut
 
 
-def recurrence_cases(rec: Recurrence, rng: np.random.Generator, regimes: tuple[Regime, ...] = REGIMES) -> Iterator[Case]:
+def recurrence_cases(
+    rec: Recurrence, rng: np.random.Generator, regimes: tuple[Regime, ...] = REGIMES
+) -> Iterator[Case]:
     """Telling inputs for a recurrence.
 
     A case in which the loss is not finite (a logarithm or a root of a random number, say) is drawn

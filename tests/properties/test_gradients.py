@@ -1,0 +1,142 @@
+"""Gradients of random recurrences: against complex step, and forward against reverse mode (T1, T2)."""
+
+import numpy as np
+import pytest
+from cells_for_tests import ALL_CELLS, NOT_ANALYTIC, draw
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+from recurrences_for_tests import recurrence_of, recurrence_texts
+
+from bptt_verify.codegen.kernel import generate
+from bptt_verify.derivation import jacobian
+from bptt_verify.language import run
+from bptt_verify.program import evaluate
+
+SIZES = {"d": 2, "n": 3, "m": 4}
+TOLERANCE = 1e-10
+STEP = 1e-30
+
+slow = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+calls = {
+    "T": st.integers(1, 4),
+    "B": st.integers(1, 2),
+    "seed": st.integers(0, 2**32 - 1),
+    "style": st.sampled_from(["fast", "plain"]),
+}
+
+
+def check_gradient(rec, arrays, gradient, loss, rng):
+    """Each block along two random directions, and in one entry, against complex step."""
+    for block, g in gradient.items():
+        shape = np.shape(arrays[block])
+        assert g.shape == shape
+        one = np.zeros(shape)
+        one[tuple(rng.integers(0, shape))] = 1.0
+        for direction in (rng.normal(size=shape), rng.normal(size=shape), one):
+            wanted = loss({**arrays, block: arrays[block] + 1j * STEP * direction}).imag / STEP
+            scale = np.linalg.norm(g) * np.linalg.norm(direction)
+            assert abs(np.sum(g * direction) - wanted) <= TOLERANCE * max(scale, abs(wanted)), block
+
+
+def check_duality(kernel, arrays, gradient, rng):
+    """⟨cotangent, tangent out⟩ = ⟨gradient, tangent in⟩, for outputs and final states, and for the loss."""
+    tangents = {n: rng.normal(size=np.shape(arrays[n])) for n in gradient}
+    loss, outputs, states = kernel.jvp(arrays, tangents)
+    terms = {n: gradient[n] * tangents[n] for n in gradient}
+    size = sum(np.sum(np.abs(v)) for v in terms.values())
+    assert abs(loss - sum(np.sum(v) for v in terms.values())) <= TOLERANCE * size
+    last = {s: v[-1] for s, v in states.items()} | ({} if outputs is None else {"output": outputs})
+    cotangents = {n: rng.normal(size=np.shape(v)) for n, v in last.items()}
+    pulled = kernel.vjp(arrays, cotangents)
+    assert pulled.keys() == gradient.keys()
+    out = [cotangents[n] * v for n, v in last.items()]
+    back = [pulled[n] * tangents[n] for n in pulled]
+    size = sum(np.sum(np.abs(v)) for v in (*out, *back))
+    assert abs(sum(map(np.sum, out)) - sum(map(np.sum, back))) <= TOLERANCE * size
+
+
+def loss_of(rec):
+    name = dict(rec.program.results)["loss"]
+    return lambda arrays: evaluate(rec.program, arrays)[name]
+
+
+@slow
+@given(text=recurrence_texts(), **calls)
+def test_gradients_of_random_recurrences(text, T, B, seed, style):
+    note(text)
+    rec, rng = recurrence_of(text), np.random.default_rng(seed)
+    arrays = draw(rec, rng, T, B, SIZES)
+    kernel = generate(rec, style=style)
+    loss, gradient = kernel.loss_and_grad(**arrays)
+    assert gradient.keys() == {*rec.inputs, *rec.params, *(f"{s}0" for s in rec.states)}
+    assert abs(loss - loss_of(rec)(arrays)) <= 1e-12 * max(1.0, abs(loss))
+    check_gradient(rec, arrays, gradient, loss_of(rec), rng)
+    check_duality(kernel, arrays, gradient, rng)
+
+
+@slow
+@given(text=recurrence_texts(), T=calls["T"], B=calls["B"], seed=calls["seed"])
+def test_random_recurrences_mean_what_their_functions_do(text, T, B, seed):
+    note(text)
+    rec = recurrence_of(text)
+    arrays = draw(rec, np.random.default_rng(seed), T, B, SIZES)
+    loss, outputs, states = run(rec, arrays)
+    values, results = evaluate(rec.program, arrays), dict(rec.program.results)
+    pairs = [(values[results["output"]], outputs), *((values[results[s]], v) for s, v in states.items())]
+    for found, wanted in pairs:
+        assert found.shape == wanted.shape
+        assert np.max(np.abs(found - wanted)) <= 1e-12 * np.max(np.abs(wanted))
+    _, step_loss = rec.program.equation[results["loss"]].operands
+    size = np.sum(np.abs(arrays["weights"] * values[step_loss.name]))
+    assert abs(values[results["loss"]] - loss) <= 1e-12 * size
+
+
+@pytest.mark.parametrize("name", [n for n in ALL_CELLS if n not in NOT_ANALYTIC])
+@pytest.mark.parametrize(("T", "B"), [(1, 1), (4, 2)])
+def test_gradients_of_cells(name, T, B):
+    rec, rng = ALL_CELLS[name], np.random.default_rng(T)
+    arrays = draw(rec, rng, T, B)
+    kernel = generate(rec)
+    _, gradient = kernel.loss_and_grad(**arrays)
+    check_gradient(rec, arrays, gradient, lambda moved: run(rec, moved)[0], rng)
+    check_duality(kernel, arrays, gradient, rng)
+
+
+@pytest.mark.parametrize("name", NOT_ANALYTIC)
+def test_gradients_of_cells_with_kinks(name):
+    """Complex step does not see through |u|: central differences, extrapolated, at points away from kinks."""
+    rec, rng = ALL_CELLS[name], np.random.default_rng(0)
+    arrays = draw(rec, rng, 3, 2)
+    kernel = generate(rec)
+    _, gradient = kernel.loss_and_grad(**arrays)
+    check_duality(kernel, arrays, gradient, rng)
+    for block, g in gradient.items():
+        direction = rng.normal(size=np.shape(arrays[block]))
+
+        def slope(step, block=block, direction=direction):
+            up, down = (run(rec, {**arrays, block: arrays[block] + s * direction})[0] for s in (step, -step))
+            return (up - down) / (2 * step)
+
+        wanted = (4 * slope(1e-4) - slope(2e-4)) / 3
+        assert abs(np.sum(g * direction) - wanted) <= 1e-9 * np.linalg.norm(g) * np.linalg.norm(direction)
+
+
+@pytest.mark.parametrize("name", [n for n in ALL_CELLS if n not in NOT_ANALYTIC])
+def test_local_jacobians_of_cells(name):
+    """One step, so that the whole derivative of a state is its local one."""
+    rec = ALL_CELLS[name]
+    arrays = draw(rec, np.random.default_rng(0), 1, 1)
+    program, results = jacobian(rec.program), dict(rec.program.results)
+    values = evaluate(program, arrays)
+    for key, result in program.results:
+        state, other = key[1:].split("/d")
+        block = f"{other}0" if other in rec.states else other
+        found = np.asarray(values[result], float)[0, 0]
+        wanted = np.zeros(found.shape)
+        for index in np.ndindex(np.shape(arrays[block])):
+            moved = np.array(arrays[block], complex)
+            moved[index] += 1j * STEP
+            column = evaluate(rec.program, {**arrays, block: moved})[results[state]][0, 0].imag / STEP
+            inner = index if block == other and block in rec.params else index[2 - (block != other) :]
+            wanted[(..., *inner)] = column
+        assert np.max(np.abs(found - wanted)) <= 1e-13 * max(np.max(np.abs(wanted)), 1e-3), key
