@@ -107,7 +107,7 @@ def derived(target: str, form: str) -> str:
     with session() as find:
         derivation = derive(find.recurrence(target))
         written = {
-            "text": derivation.__str__,
+            "text": derivation.to_text,
             "latex": derivation.to_latex,
             "markdown": derivation.to_markdown,
             "html": derivation.to_html,
@@ -195,8 +195,8 @@ def _inputs(find: Targets, target: str) -> Any:
         return found
     if not callable(found) or isinstance(found, Recurrence):
         raise UsageError(
-            f"--inputs {target}: it is of type {type(found).__name__}; expected a dict of arrays, or a function of "
-            "a numpy.random.Generator that returns one."
+            f"--inputs {target}: it is of type {type(found).__name__}; expected a dict of arrays, or a "
+            "function of a numpy.random.Generator that returns one."
         )
     try:
         inspect.signature(found).bind(np.random.default_rng(0))

@@ -192,6 +192,8 @@ class Body:
                 return [f"{code} = np.zeros([{', '.join(map(scope.size, e.labels[1:]))}], dtype)"]
             return [f"{code} = {boundary}.astype(dtype)"]
         if store.kind == "series":
+            if e.name in scope.allocated:  # a pack, some of whose members were computed before the loop
+                return []
             scope.allocated.add(e.name)
             return [f"{code} = {scope.empty(e.name, e.labels)}"]
         if store.kind == "slot" and not isinstance(e, Select) and scope.stores[store.source].kind == "series":

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cells_for_tests import ALL_CELLS, NOT_ANALYTIC, draw
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
 from recurrences_for_tests import recurrence_of, recurrence_texts
 
@@ -25,7 +25,18 @@ calls = {
 }
 
 
-def check_gradient(rec, arrays, gradient, loss, rng):
+def single_rounding(kernel, arrays, gradient):
+    """Per block, the rounding error in single precision: 2**29 times that in double precision.
+
+    It is large where terms cancel (1 - s² of a saturated unit). A wrong formula is equally wrong in both,
+    so this tells of rounding and of nothing else.
+    """
+    single = {n: np.asarray(a, np.float32) if np.asarray(a).dtype.kind == "f" else a for n, a in arrays.items()}
+    _, rough = kernel.loss_and_grad(**single)
+    return {n: np.linalg.norm(rough[n] - g) for n, g in gradient.items()}
+
+
+def check_gradient(arrays, gradient, loss, rng, rounding):
     """Each block along two random directions, and in one entry, against complex step."""
     for block, g in gradient.items():
         shape = np.shape(arrays[block])
@@ -34,8 +45,9 @@ def check_gradient(rec, arrays, gradient, loss, rng):
         one[tuple(rng.integers(0, shape))] = 1.0
         for direction in (rng.normal(size=shape), rng.normal(size=shape), one):
             wanted = loss({**arrays, block: arrays[block] + 1j * STEP * direction}).imag / STEP
-            scale = np.linalg.norm(g) * np.linalg.norm(direction)
-            assert abs(np.sum(g * direction) - wanted) <= TOLERANCE * max(scale, abs(wanted)), block
+            allowed = TOLERANCE * np.linalg.norm(g) + 32 * 2.0**-29 * rounding.get(block, 0.0)
+            allowed *= np.linalg.norm(direction)
+            assert abs(np.sum(g * direction) - wanted) <= allowed, block
 
 
 def check_duality(kernel, arrays, gradient, rng):
@@ -65,12 +77,14 @@ def loss_of(rec):
 def test_gradients_of_random_recurrences(text, T, B, seed, style):
     note(text)
     rec, rng = recurrence_of(text), np.random.default_rng(seed)
-    arrays = draw(rec, rng, T, B, SIZES)
+    arrays = draw(rec, rng, T, B, SIZES, scale=0.4)
     kernel = generate(rec, style=style)
     loss, gradient = kernel.loss_and_grad(**arrays)
+    rounding = single_rounding(kernel, arrays, gradient)
+    assume(all(rounding[n] <= 0.1 * np.linalg.norm(g) for n, g in gradient.items()))
     assert gradient.keys() == {*rec.inputs, *rec.params, *(f"{s}0" for s in rec.states)}
     assert abs(loss - loss_of(rec)(arrays)) <= 1e-12 * max(1.0, abs(loss))
-    check_gradient(rec, arrays, gradient, loss_of(rec), rng)
+    check_gradient(arrays, gradient, loss_of(rec), rng, rounding)
     check_duality(kernel, arrays, gradient, rng)
 
 
@@ -98,7 +112,7 @@ def test_gradients_of_cells(name, T, B):
     arrays = draw(rec, rng, T, B)
     kernel = generate(rec)
     _, gradient = kernel.loss_and_grad(**arrays)
-    check_gradient(rec, arrays, gradient, lambda moved: run(rec, moved)[0], rng)
+    check_gradient(arrays, gradient, lambda moved: run(rec, moved)[0], rng, rounding={})
     check_duality(kernel, arrays, gradient, rng)
 
 
