@@ -54,10 +54,8 @@ def adapted(fn: Any, known: Mapping[str, Any] | None) -> Adapted:
     if not callable(fn):
         raise UsageError(f"fn={fn!r:.60}; expected a function fn(**arrays) -> (loss, grads).")
     try:
-        parameters = inspect.signature(fn).parameters.values()
+        parameters = list(inspect.signature(fn).parameters.values())
     except (TypeError, ValueError):
-        return Adapted(fn, None)
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return Adapted(fn, None)
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     positional = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY and p.default is p.empty]
@@ -68,7 +66,8 @@ def adapted(fn: Any, known: Mapping[str, Any] | None) -> Adapted:
             f"fn={getattr(fn, '__name__', fn)!r}: the argument {(positional + needed)[0]!r} is required, but "
             f"cannot be sent; expected keyword arguments among {listed}."
         )
-    return Adapted(fn, frozenset(p.name for p in named))
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return Adapted(fn, None if takes_any else frozenset(p.name for p in named))
 
 
 def as_array(value: Any, name: str) -> np.ndarray[Any, Any]:

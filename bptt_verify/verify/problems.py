@@ -16,7 +16,7 @@ import numpy as np
 from bptt_verify.check import Array, Arrays, Case, Problem
 from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence
-from bptt_verify.program import evaluate
+from bptt_verify.program import evaluate, size_of
 from bptt_verify.verify.adapters import Adapted, as_array
 
 Inputs = Mapping[str, Any] | Callable[[np.random.Generator], Mapping[str, Any]] | None
@@ -142,7 +142,36 @@ def _given(rec: Recurrence, arrays: Any) -> dict[str, Array]:
             f"inputs: {what}; expected {', '.join(sorted(needed))} (and {', '.join(sorted(optional))})."
         )
     checked = {k: as_array(v, k) for k, v in arrays.items()}
+    _check_shapes(rec, checked)
     return {k: v if k in rec.onehot else v.astype(float) for k, v in checked.items()}
+
+
+def _check_shapes(rec: Recurrence, arrays: Mapping[str, Array]) -> None:
+    """Every array has the declared sizes, and equal words mean equal lengths."""
+    sizes: dict[str, int] = {}
+    for a in sorted(rec.program.arrays, key=lambda a: a.index):  # classes last: their number must be known
+        if a.name not in arrays:
+            continue
+        array = arrays[a.name]
+        words = [size_of(x) for x in (a.labels[:-1] if a.index else a.labels)]
+        fits = array.ndim == len(words) and 0 not in array.shape
+        if not fits or any(sizes.setdefault(w, n) != n for w, n in zip(words, array.shape, strict=True)):
+            known = ", ".join(f"{w}={sizes[w]}" for w in dict.fromkeys(words) if w in sizes)
+            raise UsageError(
+                f"inputs: {a.name}: shape={array.shape}; expected ({', '.join(words)})"
+                + (f" with {known} as in the arrays before it." if known else ".")
+            )
+        if a.index:
+            _check_classes(a.name, array, sizes.get(size_of(a.labels[-1])))
+
+
+def _check_classes(name: str, array: Array, count: int | None) -> None:
+    if array.dtype.kind not in "iu":
+        raise UsageError(f"inputs: {name}: dtype={array.dtype}; expected integer classes.")
+    if count is not None and (array.min() < 0 or array.max() >= count):
+        raise UsageError(
+            f"inputs: {name}: classes from {array.min()} to {array.max()}; expected 0 to {count - 1}."
+        )
 
 
 def _completed(
