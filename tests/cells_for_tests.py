@@ -221,6 +221,32 @@ def matrix_input(X=Input("n d"), y=Target("n"), h=State("n"), a=Param("d"), A=Pa
     return Step(h=h, output=h, loss=squared_error(h, y))
 
 
+@recurrence
+def gates_read_twice(
+    x=Input("d"), y=Target("n"), h=State("n"), W_ix=Param("n d"), W_fx=Param("n d"), W_ox=Param("n d"),
+    W_ih=Param("n n"), W_fh=Param("n n"), W_oh=Param("n n"),
+):  # fmt: skip
+    a = W_ix @ x + W_ih @ h
+    c = W_fx @ x + W_fh @ h
+    e = W_ox @ x + W_oh @ h
+    i = sigmoid(a)
+    f = sigmoid(c)
+    g = tanh(e)
+    h = f * h + i * g + sin(a)
+    return Step(h=h, output=c, loss=squared_error(h, y) + dot(a, e) / 5 + dot(i, f))
+
+
+@recurrence
+def gate_without_effect(
+    x=Input("d"), y=Target("n"), h=State("n"), W_ux=Param("n d"), W_vx=Param("n d"), A=Param("n n")
+):
+    u = sigmoid(W_ux @ x)
+    v = sigmoid(W_vx @ x)
+    w = (1 - u) * h + u * h  # whatever u is
+    h = tanh(A @ w) * v
+    return Step(h=h, output=h, loss=squared_error(h, y))
+
+
 # ---- reductions ----
 
 

@@ -15,7 +15,9 @@ VECTORS = ("n", "m")
 FUNCTIONS = ("tanh", "sigmoid", "softplus", "relu", "sin", "cos", "atan", "erf", "bent", "swish")
 EXTRA = {
     "bent": pointwise(lambda u: (1 + u**2) ** 0.5 - u / 3, "bent"),
-    "swish": pointwise(lambda u: u * language.sigmoid.expr.xreplace({language.sigmoid.arguments[0]: u}), "swish"),
+    "swish": pointwise(
+        lambda u: u * language.sigmoid.expr.xreplace({language.sigmoid.arguments[0]: u}), "swish"
+    ),
 }
 SCOPE = {n: getattr(language, n) for n in language.__all__} | EXTRA
 
@@ -70,7 +72,9 @@ class Writer:
         source = self.draw(st.sampled_from([s for s in ("d", *VECTORS) if self.has(s)]))
         size = self.draw(st.sampled_from(VECTORS))
         v = self.pick(source)
-        form = self.draw(st.sampled_from(["{W} @ {v}", "{v} @ {W}.T", "{V}.T @ {v}", "{v} @ {V}", "{W} @ {U} @ {v}"]))
+        form = self.draw(
+            st.sampled_from(["{W} @ {v}", "{v} @ {W}.T", "{V}.T @ {v}", "{v} @ {V}", "{W} @ {U} @ {v}"])
+        )
         sizes = {"W": f"{size} {source}", "V": f"{source} {size}", "U": f"{source} {source}"}
         made = {k: self.param(s) for k, s in sizes.items() if "{" + k + "}" in form}
         return self.bind(size, form.format(v=v, **made))
@@ -82,7 +86,13 @@ class Writer:
     def combination(self):
         size = self.draw(st.sampled_from([s for s in (*VECTORS, "") if self.has(s)]))
         u, v = self.pick(size), self.pick(size)
-        forms = ["{u} + {v}", "{u} - 0.3 * {v}", "{u} * {v}", "{u} / (1 + {v} * {v})", "sigmoid({u}) * {v} + {p}"]
+        forms = [
+            "{u} + {v}",
+            "{u} - 0.3 * {v}",
+            "{u} * {v}",
+            "{u} / (1 + {v} * {v})",
+            "sigmoid({u}) * {v} + {p}",
+        ]
         form = self.draw(st.sampled_from(forms))
         return self.bind(size, form.format(u=u, v=v, p=self.param(size) if "{p}" in form else ""))
 
@@ -93,9 +103,10 @@ class Writer:
 
     def reduction(self):
         size = self.draw(st.sampled_from([s for s in VECTORS if self.has(s)]))
-        u, v = self.pick(size), self.pick(size)
-        form = self.draw(st.sampled_from(["dot({u}, {v})", "sum({u} * {u})", "mean(sin({u}) * {v})", "dot({u}, {p})"]))
-        return self.bind("", form.format(u=u, v=v, p=self.param(size) if "{p}" in form else ""))
+        forms = ["dot({u}, {v})", "sum({u} * {u})", "mean(sin({u}) * {v})", "dot({u}, {p})"]
+        form = self.draw(st.sampled_from(forms))
+        v = self.pick(size) if "{v}" in form else ""
+        return self.bind("", form.format(u=self.pick(size), v=v, p=self.param(size) if "{p}" in form else ""))
 
     def normalisation(self):
         size = self.draw(st.sampled_from([s for s in VECTORS if self.has(s)]))

@@ -174,7 +174,7 @@ class Targets:
         except BpttVerifyError as error:
             raise UsageError(f"{shown}: {error}") from error
         except SyntaxError as error:
-            where = f"{error.filename}, line {error.lineno}"
+            where = f"{error.filename or shown}, line {error.lineno or 'unknown'}"
             raise UsageError(
                 f"{shown}: it cannot be imported; {type(error).__name__}: {error.msg} ({where})."
             ) from error

@@ -170,7 +170,7 @@ class _Reverse:
     def _cotangent(self, e: Equation) -> Ref:
         shares = list(self.shares.get(e.name, []))
         if e.name in self.slices:
-            shares.append(self._packed(e))
+            shares += self._packed(e)
         name = self.names.unique(f"{e.name}_bar")
         return self._combine(name, e.labels, shares, alias=True)
 
@@ -210,19 +210,33 @@ class _Reverse:
         expr, operands = relabel_expression(share.expr, share.operands, change)
         return replace(share, labels=labels, operands=operands, expr=expr)
 
-    def _packed(self, e: Equation) -> _Share:
-        """The cotangent of a pack from those of its slots."""
-        slices = sorted(self.slices[e.name], key=lambda s: s[:2])
+    def _packed(self, e: Equation) -> list[_Share]:
+        """The cotangent of a pack from those of its slots: packs of slots that do not overlap."""
+        layers: list[list[tuple[int, int, Ref]]] = []
+        for part in sorted(self.slices[e.name], key=lambda s: s[:2]):
+            layer = next((x for x in layers if x[-1][1] <= part[0]), None)
+            if layer is None:
+                layers.append(layer := [])
+            layer.append(part)
+        return [self._layer(e, layer) for layer in layers]
+
+    def _layer(self, e: Equation, slices: list[tuple[int, int, Ref]]) -> _Share:
+        """One pack of cotangents, zero in the slots that have none."""
         axis = _pack_axis(e)
         at, members = 0, []
-        for low, high, ref in slices:
-            if low != at:
-                raise ValueError(f"slots {at}:{low} of pack {e.name} have no cotangent, or more than one")
-            members.append(ref)
+        slots = int(e.labels[axis].rstrip("'"))
+        for low, high, ref in [*slices, (slots, slots, None)]:
+            members += [self._zero((*e.labels[:axis], *e.labels[axis + 1 :])) for _ in range(at, low)]
+            members += [ref] if ref is not None else []
             at = high
         name = self.names.unique(f"{e.name}_bar")
         self.equations.append(Pack(name, e.labels, tuple(members), axis))
         return _Share.of(Ref(name, e.labels))
+
+    def _zero(self, labels: tuple[str, ...]) -> Ref:
+        name = self.names.unique("nothing")
+        self.equations.append(Pointwise(name, labels, sp.Integer(0), ()))
+        return Ref(name, labels)
 
     def _push(self, e: Equation, bar: Ref) -> None:
         match e:

@@ -14,9 +14,53 @@ Sizes = tuple[str, ...]
 
 # Arguments of the library's own functions, and names that generated code uses.
 RESERVED = frozenset(
-    "weights rng xi keep mask radius workspace arrays cotangents tangents loss output outputs states grads "
-    "reduction inputs self np scipy T B t dtype given needed shapes ready sizes range reversed dict Any Mapping "
-    "Sequence NamedTuple Trace SHAPES OPTIONAL CLASSES SIZES forward loss_and_grad vjp jvp".split()
+    [
+        "weights",
+        "rng",
+        "xi",
+        "keep",
+        "mask",
+        "radius",
+        "workspace",
+        "arrays",
+        "cotangents",
+        "tangents",
+        "loss",
+        "output",
+        "outputs",
+        "states",
+        "grads",
+        "reduction",
+        "inputs",
+        "self",
+        "np",
+        "scipy",
+        "T",
+        "B",
+        "t",
+        "dtype",
+        "given",
+        "needed",
+        "shapes",
+        "ready",
+        "sizes",
+        "range",
+        "reversed",
+        "dict",
+        "Any",
+        "Mapping",
+        "Sequence",
+        "NamedTuple",
+        "Trace",
+        "SHAPES",
+        "OPTIONAL",
+        "CLASSES",
+        "SIZES",
+        "forward",
+        "loss_and_grad",
+        "vjp",
+        "jvp",
+    ]
 )
 
 
@@ -129,4 +173,6 @@ def check_declarations(declarations: dict[str, Declaration], places: dict[str, s
             f"{title}: no Input and no Target is declared; expected at least one, since T and B come from them."
         )
     if "state" not in roles:
-        raise RecurrenceError(f"{title}: no State is declared; expected at least one. Without it nothing recurs.")
+        raise RecurrenceError(
+            f"{title}: no State is declared; expected at least one. Without it nothing recurs."
+        )

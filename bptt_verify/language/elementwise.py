@@ -38,7 +38,9 @@ class ElementwiseFunction:
     def __call__(self, *args: Any) -> Any:
         """Apply to traced values, or to numbers and NumPy arrays."""
         if len(args) != len(self.arguments):
-            raise RecurrenceError(f"{here()}: {self.name} got {len(args)} arguments; expected {len(self.arguments)}.")
+            raise RecurrenceError(
+                f"{here()}: {self.name} got {len(args)} arguments; expected {len(self.arguments)}."
+            )
         if any(isinstance(a, Value) for a in args):
             return elementwise(f"apply {self.name} to", self._build, *args, name=_word(self.name))
         values = dict(zip(self.arguments, map(np.asarray, args), strict=True))
@@ -137,7 +139,9 @@ def _check_supported(expr: sp.Expr, label: str) -> None:
                 f"+ - * / ** and {table.supported()}."
             )
         elif part.is_Atom and part.is_number and not (part.is_real and part.is_finite):
-            raise UnsupportedError(f"pointwise {label}: the constant {part} is no number; expected finite real ones.")
+            raise UnsupportedError(
+                f"pointwise {label}: the constant {part} is no number; expected finite real ones."
+            )
 
 
 _KNOWN = {*table.FUNCTIONS, *table.STRUCTURE, sp.functions.elementary.piecewise.ExprCondPair}

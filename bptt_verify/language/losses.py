@@ -42,4 +42,6 @@ def _same(o: Any, y: Any, name: str) -> None:
     if not isinstance(o, Value) and not isinstance(y, Value):
         return
     if not isinstance(o, Value) or not isinstance(y, Value) or o.sizes != y.sizes:
-        raise SizeError(f"{here()}: {name}({describe(o)}, {describe(y)}); expected two values of the same size.")
+        raise SizeError(
+            f"{here()}: {name}({describe(o)}, {describe(y)}); expected two values of the same size."
+        )

@@ -178,7 +178,9 @@ class _Lowering:
     def _hint(self, value: Value) -> str:
         if value.hint and value.hint != "onehot":
             return value.hint
-        parts = [self.given.get(id(a)) or self._leaf_name(a) or a.hint for a in value.args if isinstance(a, Value)]
+        parts = [
+            self.given.get(id(a)) or self._leaf_name(a) or a.hint for a in value.args if isinstance(a, Value)
+        ]
         if value.kind == "matmul" and all(parts):
             return "_".join(p for p in parts if p)
         stem = value.name if value.kind == "pointwise" else value.kind
@@ -228,7 +230,9 @@ class _Lowering:
     ) -> Pointwise:
         if _splits(expr, operands):
             if expr.is_Pow and not expr.args[1].is_number:  # u**v = exp(v log(u))
-                exponent = self._own(self.unique(f"{name}_pre"), expr.args[1] * sp.log(expr.args[0]), operands, sizes)
+                exponent = self._own(
+                    self.unique(f"{name}_pre"), expr.args[1] * sp.log(expr.args[0]), operands, sizes
+                )
                 return _pointwise(name, labels, sp.exp(symbol(exponent)), {symbol(exponent): exponent})
             argument = expr.args[0]
             if not argument.is_Symbol:
@@ -280,7 +284,9 @@ def _function_word(expr: sp.Expr) -> str:
     return str(expr.func.__name__.lower())
 
 
-def _pointwise(name: str, labels: tuple[str, ...], expr: sp.Expr, operands: dict[sp.Symbol, Ref]) -> Pointwise:
+def _pointwise(
+    name: str, labels: tuple[str, ...], expr: sp.Expr, operands: dict[sp.Symbol, Ref]
+) -> Pointwise:
     free = expr.free_symbols
     return Pointwise(name, labels, expr, tuple(r for s, r in operands.items() if s in free))
 

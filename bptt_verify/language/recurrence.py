@@ -13,7 +13,15 @@ from typing import Any
 from bptt_verify.errors import RecurrenceError, SizeError
 from bptt_verify.language.declarations import Declaration, Sizes, Step, check_declarations, check_name
 from bptt_verify.language.lowering import lower, reachable
-from bptt_verify.language.tracing import Trace, check_bindings, declared_at, describe, here, loop_targets, tracing
+from bptt_verify.language.tracing import (
+    Trace,
+    check_bindings,
+    declared_at,
+    describe,
+    here,
+    loop_targets,
+    tracing,
+)
 from bptt_verify.language.values import Value
 from bptt_verify.program import Program, listing
 
@@ -90,7 +98,9 @@ class Recurrence:
         return (_found, (self.function.__module__, self.function.__qualname__))
 
     def __repr__(self) -> str:
-        words = ", ".join(f"{n}: {d.role} {' '.join(d.sizes) or 'scalar'}" for n, d in self.declarations.items())
+        words = ", ".join(
+            f"{n}: {d.role} {' '.join(d.sizes) or 'scalar'}" for n, d in self.declarations.items()
+        )
         return f"<recurrence {self.name}({words})>"
 
 
@@ -151,12 +161,16 @@ def recurrence(function: Callable[..., Any] | None = None) -> Recurrence:
     program = lower(_identifier(title), declarations, leaves, names, step)
     _check_used(program, declarations, places)
     code = function.__code__
-    return Recurrence(_identifier(title), declarations, function, program, code.co_filename, code.co_firstlineno)
+    return Recurrence(
+        _identifier(title), declarations, function, program, code.co_filename, code.co_firstlineno
+    )
 
 
 def _plain_function(function: Any) -> Callable[..., Any]:
     if function is None:
-        raise RecurrenceError("recurrence: it has no arguments of its own; expected @recurrence without parentheses.")
+        raise RecurrenceError(
+            "recurrence: it has no arguments of its own; expected @recurrence without parentheses."
+        )
     if not inspect.isfunction(function):
         raise RecurrenceError(f"recurrence: function={function!r:.60}; expected a Python function.")
     special = {
@@ -196,12 +210,16 @@ def _declarations(function: Callable[..., Any], places: dict[str, str]) -> dict[
     return declarations
 
 
-def _check_step(step: Step, declarations: dict[str, Declaration], leaves: dict[str, Value], where: str) -> None:
+def _check_step(
+    step: Step, declarations: dict[str, Declaration], leaves: dict[str, Value], where: str
+) -> None:
     states = {n: d for n, d in declarations.items() if d.role == "state"}
     for name, value in step.states.items():
         if name not in states:
             listed = ", ".join(states)
-            raise RecurrenceError(f"{where}: Step({name}=…): {name!r} is not a declared State; expected one of {listed}.")
+            raise RecurrenceError(
+                f"{where}: Step({name}=…): {name!r} is not a declared State; expected one of {listed}."
+            )
         if not isinstance(value, Value):
             raise RecurrenceError(f"{where}: Step({name}={value!r:.40}); expected a traced value.")
         if value.sizes != states[name].sizes:
@@ -217,13 +235,17 @@ def _check_step(step: Step, declarations: dict[str, Declaration], leaves: dict[s
             )
     if not isinstance(step.loss, Value) or step.loss.sizes:
         shown = "no loss" if step.loss is None else f"loss={describe(step.loss)}"
-        raise SizeError(f"{where}: Step({shown}); expected a scalar, such as loss=squared_error(o, y) or a sum.")
+        raise SizeError(
+            f"{where}: Step({shown}); expected a scalar, such as loss=squared_error(o, y) or a sum."
+        )
     if step.output is not None and not isinstance(step.output, Value):
         raise RecurrenceError(f"{where}: Step(output={step.output!r:.40}); expected a traced value.")
     _check_targets(step, declarations, leaves, where)
 
 
-def _check_targets(step: Step, declarations: dict[str, Declaration], leaves: dict[str, Value], where: str) -> None:
+def _check_targets(
+    step: Step, declarations: dict[str, Declaration], leaves: dict[str, Value], where: str
+) -> None:
     targets = {id(leaves[n]): n for n, d in declarations.items() if d.role == "target"}
     for name, value in step.states.items():
         used = [targets[id(v)] for v in reachable([value]) if id(v) in targets]

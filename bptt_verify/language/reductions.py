@@ -48,7 +48,9 @@ def shifted(v: Any) -> Any:
         return v - np.real(v).max()
     if len(v.sizes) != 1:
         raise SizeError(f"{here()}: softmax of {describe(v)}; expected a vector.")
-    return elementwise("subtract", lambda a, b: a - b, v, Value("peak", (v,), (), hint="peak"), hint="shifted")
+    return elementwise(
+        "subtract", lambda a, b: a - b, v, Value("peak", (v,), (), hint="peak"), hint="shifted"
+    )
 
 
 def softmax(v: Any) -> Any:

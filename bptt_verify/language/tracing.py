@@ -90,7 +90,9 @@ def declared_at(function: Callable[..., Any], title: str) -> dict[str, str]:
     return {n: places.get(n, f"{title}, line {first}") for n in names}
 
 
-def check_bindings(function: Callable[..., Any], states: set[str], values: Mapping[str, bool], title: str) -> None:
+def check_bindings(
+    function: Callable[..., Any], states: set[str], values: Mapping[str, bool], title: str
+) -> None:
     """Refuse a name that is bound twice, where the source can be read.
 
     Only a declared State may be rebound, once: otherwise one name would mean two values. A name that

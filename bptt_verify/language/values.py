@@ -18,7 +18,6 @@ from bptt_verify.errors import RecurrenceError, SizeError
 from bptt_verify.language.declarations import Sizes
 from bptt_verify.language.tracing import describe, here
 
-
 _SERIAL = itertools.count()
 
 
@@ -108,11 +107,15 @@ class Value:
     def T(self) -> Value:
         """The transpose of a matrix."""
         if len(self.sizes) != 2:
-            raise SizeError(f"{here()}: .T of {describe(self)}; expected a matrix. A vector needs no transpose.")
+            raise SizeError(
+                f"{here()}: .T of {describe(self)}; expected a matrix. A vector needs no transpose."
+            )
         return Value("transpose", (self,), self.sizes[::-1])
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        operator = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}.get(ufunc.__name__)
+        operator = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}.get(
+            ufunc.__name__
+        )
         if operator and not kwargs and all(isinstance(a, Value) or np.ndim(a) == 0 for a in inputs):
             a, b = (x if isinstance(x, Value) else x.item() for x in inputs)
             return {
@@ -187,7 +190,9 @@ class Value:
         return describe(self)
 
 
-def elementwise(verb: str, build: Callable[..., sp.Expr], *args: Any, hint: str = "", name: str = "part") -> Value:
+def elementwise(
+    verb: str, build: Callable[..., sp.Expr], *args: Any, hint: str = "", name: str = "part"
+) -> Value:
     """A pointwise node; equal sizes, or scalars, which broadcast."""
     for a in args:
         if not isinstance(a, Value) and not _is_number(a):
@@ -239,4 +244,6 @@ def matmul(a: Any, b: Any) -> Value:
 
 
 def _turns(a: Value, b: Value) -> bool:
-    return (len(a.sizes) == 2 and a.sizes[0] == b.sizes[0]) or (len(b.sizes) == 2 and a.sizes[-1] == b.sizes[1])
+    return (len(a.sizes) == 2 and a.sizes[0] == b.sizes[0]) or (
+        len(b.sizes) == 2 and a.sizes[-1] == b.sizes[1]
+    )

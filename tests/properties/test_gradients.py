@@ -31,7 +31,9 @@ def single_rounding(kernel, arrays, gradient):
     It is large where terms cancel (1 - s² of a saturated unit). A wrong formula is equally wrong in both,
     so this tells of rounding and of nothing else.
     """
-    single = {n: np.asarray(a, np.float32) if np.asarray(a).dtype.kind == "f" else a for n, a in arrays.items()}
+    single = {
+        n: np.asarray(a, np.float32) if np.asarray(a).dtype.kind == "f" else a for n, a in arrays.items()
+    }
     _, rough = kernel.loss_and_grad(**single)
     return {n: np.linalg.norm(rough[n] - g) for n, g in gradient.items()}
 

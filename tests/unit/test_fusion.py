@@ -14,7 +14,9 @@ def parameter_products(program):
     """Products of a parameter matrix with a value of every step: (value and labels, equation)."""
     for e in program.equations:
         if isinstance(e, Contract) and len(e.operands) == 2 and TIME in e.labels:
-            params = [r for r in e.operands if r.name in program.array and program.array[r.name].role == "param"]
+            params = [
+                r for r in e.operands if r.name in program.array and program.array[r.name].role == "param"
+            ]
             moving = [r for r in e.operands if TIME in r.labels]
             if len(params) == len(moving) == 1 and len(params[0].labels) == 2 and len(e.labels) == 3:
                 yield (moving[0], params[0].labels, e.labels), params[0].name
@@ -101,7 +103,9 @@ def test_tangents_of_fused_programs_agree():
     moves = {a.name: rng.normal(size=np.shape(arrays[a.name])) for a in lstm.program.arrays}
     for program in (lstm.program, fuse(lstm.program)):
         dotted = tangent(program)
-        directions = {a.name: moves[a.name.removesuffix("_dot")] for a in dotted.arrays if a.role == "tangent"}
+        directions = {
+            a.name: moves[a.name.removesuffix("_dot")] for a in dotted.arrays if a.role == "tangent"
+        }
         found = evaluate(dotted, {**arrays, **directions})
         values.append({k: found[v] for k, v in dotted.results})
     for name, wanted in values[0].items():

@@ -63,7 +63,10 @@ WRONG = {
     "transposed": ({"W_hx": np.zeros((2, 3))}, ["W_hx: shape=(2, 3)", "(n, d)", "d=2"]),
     "other T": ({"y": np.zeros((4, 2, 4))}, ["y: shape=(4, 2, 4)", "(T, B, q)", "T=3"]),
     "other B": ({"h0": np.zeros((1, 3))}, ["h0: shape=(1, 3)", "(B, n)", "B=2"]),
-    "weights of another shape": ({"weights": np.ones(3)}, ["weights: shape=(3,)", "(T, B)", "weights[:, None]"]),
+    "weights of another shape": (
+        {"weights": np.ones(3)},
+        ["weights: shape=(3,)", "(T, B)", "weights[:, None]"],
+    ),
     "no steps": ({"x": np.zeros((0, 2, 2))}, ["x: shape=(0, 2, 2)", "at least 1"]),
     "no sequences": ({"x": np.zeros((3, 0, 2))}, ["x: shape=(3, 0, 2)", "at least 1"]),
     "no entries": ({"x": np.zeros((3, 2, 0))}, ["x: shape=(3, 2, 0)", "at least 1"]),
@@ -349,19 +352,33 @@ def test_source_is_plain_python_with_few_imports(name, style):
     modules |= {n.module for n in imports if isinstance(n, ast.ImportFrom)}
     assert modules <= {"numpy", "scipy.special", "__future__", "collections.abc", "typing"}
     assert ("scipy.special" in modules) == ("scipy.special." in source)
-    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
+    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | {
+        n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)
+    }
     assert all(n.isascii() and n.isidentifier() and not keyword.iskeyword(n) for n in names)
     assert not {"exec", "eval", "open", "__import__", "getattr", "globals"} & names
     assert "\x00" not in source
     assert source.endswith("\n")
-    assert {"forward", "loss_and_grad", "vjp", "jvp"} <= {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+    assert {"forward", "loss_and_grad", "vjp", "jvp"} <= {
+        n.name for n in tree.body if isinstance(n, ast.FunctionDef)
+    }
 
 
 def test_source_has_no_unused_or_undefined_names(tmp_path):
     for name, rec in ALL_CELLS.items():
         for style in STYLES:
             (tmp_path / f"{name}_{style}.py").write_text(kernel(rec, style).source, encoding="utf-8")
-    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F,E9", "--no-cache", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--isolated",
+        "--select",
+        "F,E9",
+        "--no-cache",
+        str(tmp_path),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -384,7 +401,9 @@ def test_the_written_module_stands_alone(tmp_path):
         "assert not [m for m in sys.modules if m.startswith(('sympy', 'bptt_verify'))]\n"
         "print(repr(float(loss)), *sorted(grads))\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=path.parent, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=path.parent, capture_output=True, text=True, check=True
+    )
     loss, *names = done.stdout.split()
     ones = {n: np.ones([2] * len(s)) for n, s in kernel(lstm).namespace["SHAPES"].items()}
     assert float(loss) == kernel(lstm).loss_and_grad(**ones)[0]

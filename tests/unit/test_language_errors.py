@@ -48,7 +48,9 @@ def declared(**changes):
     arguments = {"x": 'Input("n")', "h": 'State("n")', "p": 'Param("n")', **changes}
     listed = ", ".join(n if v is None else f"{n}={v}" for n, v in arguments.items() if v != "")
     used = " + ".join(n for n in arguments if n.isidentifier() and n != "h")
-    return f"\n@recurrence\ndef cell({listed}):\n    h = tanh({used} + h)\n    return Step(h=h, loss=sum(h))\n"
+    return (
+        f"\n@recurrence\ndef cell({listed}):\n    h = tanh({used} + h)\n    return Step(h=h, loss=sum(h))\n"
+    )
 
 
 def test_the_right_cell_has_no_error(tmp_path):
@@ -276,13 +278,29 @@ FUNCTIONS = {
     "number": (lambda: pointwise(3), RecurrenceError, ["3", "callable"]),
     "no argument": (lambda: pointwise(lambda: 1), RecurrenceError, ["one or more positional"]),
     "star": (lambda: pointwise(lambda *u: u), RecurrenceError, ["one or more positional"]),
-    "foreign symbol": (lambda: pointwise(lambda u: u * sp.Symbol("c")), RecurrenceError, ["c", "arguments only"]),
+    "foreign symbol": (
+        lambda: pointwise(lambda u: u * sp.Symbol("c")),
+        RecurrenceError,
+        ["c", "arguments only"],
+    ),
     "vector": (lambda: pointwise(lambda u: sp.Matrix([u])), RecurrenceError, ["scalar SymPy expression"]),
     "tuple": (lambda: pointwise(lambda u: (u, u)), RecurrenceError, ["scalar SymPy expression"]),
     "truth": (lambda: pointwise(lambda u: u > 0), RecurrenceError, ["scalar SymPy expression"]),
-    "unknown function": (lambda: pointwise(lambda u: sp.zeta(u)), UnsupportedError, ["zeta", "tanh", "supported"]),
-    "unknown derivative": (lambda: pointwise(lambda u: sp.gamma(u)), UnsupportedError, ["gamma", "supported"]),
-    "undefined function": (lambda: pointwise(lambda u: sp.Function("f")(u)), UnsupportedError, ["f is not supported"]),
+    "unknown function": (
+        lambda: pointwise(lambda u: sp.zeta(u)),
+        UnsupportedError,
+        ["zeta", "tanh", "supported"],
+    ),
+    "unknown derivative": (
+        lambda: pointwise(lambda u: sp.gamma(u)),
+        UnsupportedError,
+        ["gamma", "supported"],
+    ),
+    "undefined function": (
+        lambda: pointwise(lambda u: sp.Function("f")(u)),
+        UnsupportedError,
+        ["f is not supported"],
+    ),
     "imaginary": (lambda: pointwise(lambda u: sp.I * u), UnsupportedError, ["I", "finite real"]),
     "infinite": (lambda: pointwise(lambda u: u + sp.oo), UnsupportedError, ["oo", "finite real"]),
     "nan": (lambda: pointwise(lambda u: u * sp.nan), UnsupportedError, ["nan", "finite real"]),
@@ -315,7 +333,19 @@ def author(x=Input("n"), h=State("n"), A=Param("n n")):
     return Step(h=h, output=h, loss=squared_error(h, x))
 
 
-HOSTILE = ["class", "x; import os", "a\nimport os", "\\alpha_{1}", "α", '"""', "{x}", "%s", "", "a b", "__import__('os')"]
+HOSTILE = [
+    "class",
+    "x; import os",
+    "a\nimport os",
+    "\\alpha_{1}",
+    "α",
+    '"""',
+    "{x}",
+    "%s",
+    "",
+    "a b",
+    "__import__('os')",
+]
 
 
 def renamed(function, *, name=None, names=None):
@@ -348,7 +378,9 @@ def test_a_hostile_variable_name_reaches_no_text(name):
     rec = recurrence(renamed(author, names={"a": name}))
     text = listing(rec.program) + generate(rec).source + generate(rec, style="plain").source
     unnamed = recurrence(renamed(author, names={"a": "_"}))
-    assert text == listing(unnamed.program) + generate(unnamed).source + generate(unnamed, style="plain").source
+    assert (
+        text == listing(unnamed.program) + generate(unnamed).source + generate(unnamed, style="plain").source
+    )
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -381,7 +413,7 @@ def test_without_source_the_names_are_still_the_authors():
 
 
 def test_a_lambda_is_a_function_without_names():
-    rec = recurrence(lambda x=Input("n"), h=State("n"): Step(h=tanh(h + x), loss=language.dot(h, x)))  # noqa: B008
+    rec = recurrence(lambda x=Input("n"), h=State("n"): Step(h=tanh(h + x), loss=language.dot(h, x)))
     assert rec.name == "anonymous"
     assert rec.inputs == {"x": ("n",)}
 

@@ -6,7 +6,18 @@ import sympy as sp
 from cells_for_tests import ALL_CELLS, draw, helper_function, layers_in_lists, unicode_names, unnamed_parts
 
 import bptt_verify.language as language
-from bptt_verify.language import Input, Param, State, Step, Target, pointwise, recurrence, run, squared_error, tanh
+from bptt_verify.language import (
+    Input,
+    Param,
+    State,
+    Step,
+    Target,
+    pointwise,
+    recurrence,
+    run,
+    squared_error,
+    tanh,
+)
 from bptt_verify.program import Contract, Pointwise, evaluate, listing
 
 
@@ -98,7 +109,9 @@ def test_one_function_value_is_computed_once():
     def cell(x=Input("n"), h=State("n")):
         return Step(h=tanh(h + x), output=tanh(h + x) * x, loss=language.sum(tanh(x) + tanh(x)))
 
-    functions = [e for e in recurrence(cell).program.equations if isinstance(e, Pointwise) and e.expr.has(sp.tanh)]
+    functions = [
+        e for e in recurrence(cell).program.equations if isinstance(e, Pointwise) and e.expr.has(sp.tanh)
+    ]
     assert len(functions) <= 3
 
 
@@ -106,7 +119,9 @@ def test_every_equation_is_rational_or_one_function():
     for rec in ALL_CELLS.values():
         for e in rec.program.equations:
             if isinstance(e, Pointwise) and not e.expr.has(sp.Piecewise):
-                calls = [p for p in e.expr.atoms(sp.Function) if p.free_symbols and p.func not in (sp.Max, sp.Min)]
+                calls = [
+                    p for p in e.expr.atoms(sp.Function) if p.free_symbols and p.func not in (sp.Max, sp.Min)
+                ]
                 assert calls in ([], [e.expr]), e
 
 
@@ -207,7 +222,9 @@ def test_losses_are_what_they_say():
 )  # fmt: skip
 def test_pointwise_computes_on_arrays(function, wanted):
     found = pointwise(function)(U)
-    np.testing.assert_allclose(np.broadcast_to(found, U.shape), np.broadcast_to(wanted(U), U.shape), rtol=1e-14)
+    np.testing.assert_allclose(
+        np.broadcast_to(found, U.shape), np.broadcast_to(wanted(U), U.shape), rtol=1e-14
+    )
 
 
 def test_pointwise_of_two_arguments():

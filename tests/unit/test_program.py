@@ -37,7 +37,13 @@ from bptt_verify.program import (
 
 HERE = Path(__file__).resolve().parent.parent
 ROW = (TIME, BATCH, "n")
-PASSES = {"forward": lambda p: p, "adjoint": adjoint, "vjp": cotangent_adjoint, "tangent": tangent, "jacobian": jacobian}
+PASSES = {
+    "forward": lambda p: p,
+    "adjoint": adjoint,
+    "vjp": cotangent_adjoint,
+    "tangent": tangent,
+    "jacobian": jacobian,
+}
 
 
 def pointwise(name, expr, *operands, labels=ROW):
@@ -251,15 +257,29 @@ for name in NAMES:
         source = generate(rec, style=style).source
         print(name, style, hashlib.sha256((listing(rec.program) + source).encode()).hexdigest())
 """
-SEEDED = ("lstm", "lstm_stack", "elman_charlm", "user_functions", "layer_norm", "matrix_products", "onehot_everywhere", "powers")
+SEEDED = (
+    "lstm",
+    "lstm_stack",
+    "elman_charlm",
+    "user_functions",
+    "layer_norm",
+    "matrix_products",
+    "onehot_everywhere",
+    "powers",
+)
 
 
 def test_text_is_the_same_for_every_hash_seed():
     outputs = set()
     for seed in ("0", "1", "4242"):
-        env = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(["", str(HERE), str(HERE.parent)])}
+        env = os.environ | {
+            "PYTHONHASHSEED": seed,
+            "PYTHONPATH": os.pathsep.join(["", str(HERE), str(HERE.parent)]),
+        }
         script = f"NAMES = {SEEDED!r}\n{SCRIPT}"
-        done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
+        )
         outputs.add(done.stdout)
     (text,) = outputs
     assert len(text.splitlines()) == 2 * len(SEEDED)
