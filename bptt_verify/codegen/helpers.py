@@ -84,13 +84,12 @@ def _buffers(workspace: dict[str, Any] | None, dtype: Any) -> Any:
 ''',
     "_sigmoid": '''
 def _sigmoid(u: Any, out: Any = None) -> Any:
-    """1 / (1 + exp(-u)), for real and complex arrays; no overflow reaches the result."""
-    if np.iscomplexobj(u):
+    """1 / (1 + exp(-u)), for real and complex arrays; where exp overflows, the result is 0 as it should be."""
+    if u.dtype.kind == "c":
         u = np.maximum(u.real, -700.0) + 1j * u.imag
     out = np.negative(u, out=out)
-    with np.errstate(over="ignore"):
-        np.exp(out, out=out)
-    out += 1
+    np.exp(out, out=out)
+    np.add(out, 1, out=out)
     return np.divide(1, out, out=out)
 ''',
     "_softplus": '''

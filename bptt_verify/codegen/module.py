@@ -224,6 +224,8 @@ class _Module:
 
     def _function(self, head: str, doc: str, lines: list[str]) -> str:
         quoted = f'"""{doc}"""' if "\n" not in doc else f'"""{doc}\n"""'
+        if any("_sigmoid(" in line for line in lines):
+            head = '@np.errstate(over="ignore")  # exp in _sigmoid may overflow, its result does not\n' + head
         return head + "\n" + textwrap.indent("\n".join([*quoted.splitlines(), *lines]), INDENT)
 
 

@@ -68,6 +68,7 @@ class Trace(NamedTuple):
     states: dict[str, Any]
 
 
+@np.errstate(over="ignore")  # exp in _sigmoid may overflow, its result does not
 def forward(
     *, x: Any, y: Any, W_rx: Any, W_rh: Any, b_r: Any, W_zx: Any, W_zh: Any, b_z: Any, W_nx: Any,
     b_n: Any, W_nh: Any, b_nh: Any, W_qh: Any, b_q: Any, h0: Any = None, weights: Any = None,
@@ -150,6 +151,7 @@ def forward(
     return Trace(total_loss, o, {"h": h[1:]})
 
 
+@np.errstate(over="ignore")  # exp in _sigmoid may overflow, its result does not
 def loss_and_grad(
     *, x: Any, y: Any, W_rx: Any, W_rh: Any, b_r: Any, W_zx: Any, W_zh: Any, b_z: Any, W_nx: Any,
     b_n: Any, W_nh: Any, b_nh: Any, W_qh: Any, b_q: Any, h0: Any = None, weights: Any = None,
@@ -320,6 +322,7 @@ def loss_and_grad(
     return total_loss, grads
 
 
+@np.errstate(over="ignore")  # exp in _sigmoid may overflow, its result does not
 def vjp(
     arrays: Mapping[str, Any], cotangents: Mapping[str, Any], workspace: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -468,6 +471,7 @@ def vjp(
     return grads
 
 
+@np.errstate(over="ignore")  # exp in _sigmoid may overflow, its result does not
 def jvp(
     arrays: Mapping[str, Any], tangents: Mapping[str, Any], workspace: dict[str, Any] | None = None,
 ) -> tuple[Any, Any, dict[str, Any]]:
@@ -720,11 +724,10 @@ def _buffers(workspace: dict[str, Any] | None, dtype: Any) -> Any:
 
 
 def _sigmoid(u: Any, out: Any = None) -> Any:
-    """1 / (1 + exp(-u)), for real and complex arrays; no overflow reaches the result."""
-    if np.iscomplexobj(u):
+    """1 / (1 + exp(-u)), for real and complex arrays; where exp overflows, the result is 0 as it should be."""
+    if u.dtype.kind == "c":
         u = np.maximum(u.real, -700.0) + 1j * u.imag
     out = np.negative(u, out=out)
-    with np.errstate(over="ignore"):
-        np.exp(out, out=out)
-    out += 1
+    np.exp(out, out=out)
+    np.add(out, 1, out=out)
     return np.divide(1, out, out=out)

@@ -110,6 +110,7 @@ class Trace(NamedTuple):
     states: dict[str, Any]
 
 
+@np.errstate(over="ignore")  # exp in _sigmoid may overflow, its result does not
 def forward(
     *, x: Any, y: Any, W_ix: Any, W_ih: Any, b_i: Any, W_fx: Any, W_fh: Any, b_f: Any, W_gx: Any,
     W_gh: Any, b_g: Any, W_ox: Any, W_oh: Any, b_o: Any, V_ih: Any, V_ik: Any, a_i: Any, V_fh: Any,
@@ -239,6 +240,7 @@ def forward(
     return Trace(total_loss, q, {"h": h[1:], "c": c[1:], "k": k[1:], "e": e[1:]})
 
 
+@np.errstate(over="ignore")  # exp in _sigmoid may overflow, its result does not
 def loss_and_grad(
     *, x: Any, y: Any, W_ix: Any, W_ih: Any, b_i: Any, W_fx: Any, W_fh: Any, b_f: Any, W_gx: Any,
     W_gh: Any, b_g: Any, W_ox: Any, W_oh: Any, b_o: Any, V_ih: Any, V_ik: Any, a_i: Any, V_fh: Any,
@@ -519,6 +521,7 @@ def loss_and_grad(
     return total_loss, grads
 
 
+@np.errstate(over="ignore")  # exp in _sigmoid may overflow, its result does not
 def vjp(
     arrays: Mapping[str, Any], cotangents: Mapping[str, Any], workspace: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -775,6 +778,7 @@ def vjp(
     return grads
 
 
+@np.errstate(over="ignore")  # exp in _sigmoid may overflow, its result does not
 def jvp(
     arrays: Mapping[str, Any], tangents: Mapping[str, Any], workspace: dict[str, Any] | None = None,
 ) -> tuple[Any, Any, dict[str, Any]]:
@@ -1142,11 +1146,10 @@ def _buffers(workspace: dict[str, Any] | None, dtype: Any) -> Any:
 
 
 def _sigmoid(u: Any, out: Any = None) -> Any:
-    """1 / (1 + exp(-u)), for real and complex arrays; no overflow reaches the result."""
-    if np.iscomplexobj(u):
+    """1 / (1 + exp(-u)), for real and complex arrays; where exp overflows, the result is 0 as it should be."""
+    if u.dtype.kind == "c":
         u = np.maximum(u.real, -700.0) + 1j * u.imag
     out = np.negative(u, out=out)
-    with np.errstate(over="ignore"):
-        np.exp(out, out=out)
-    out += 1
+    np.exp(out, out=out)
+    np.add(out, 1, out=out)
     return np.divide(1, out, out=out)
