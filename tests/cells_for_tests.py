@@ -417,7 +417,8 @@ def cell(x, h, W, A, b):
 @recurrence
 def helper_function(
     x=Input("d"), y=Target("m"), h=State("n"), k=State("m"),
-    W_hx=Param("n d"), W_hh=Param("n n"), b_h=Param("n"), W_kh=Param("m n"), W_kk=Param("m m"), b_k=Param("m"),
+    W_hx=Param("n d"), W_hh=Param("n n"), b_h=Param("n"),
+    W_kh=Param("m n"), W_kk=Param("m m"), b_k=Param("m"),
 ):  # fmt: skip
     h = cell(x, h, W_hx, W_hh, b_h)
     k = cell(h, k, W_kh, W_kk, b_k)

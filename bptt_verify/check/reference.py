@@ -217,7 +217,7 @@ def analytic(
     """
     wobble = noise.loss_noise(loss, arrays, noise.DOUBLE, rng)
     probes = [(b, unit(arrays, b) * signs(np.shape(arrays[b]), rng)) for b in blocks]
-    steps = [_strict_slope(loss, arrays, p) for p in probes]
+    steps = _strict_slopes(loss, arrays, probes)
     open_ = [i for i, s in enumerate(steps) if s is not None and np.isfinite(s)]
     told: dict[str, Analytic] = {
         b: "no" if s is None else "unclear" for b, s in zip(blocks, steps, strict=True)
@@ -253,22 +253,37 @@ def _vote(step: float, slopes: Slopes, k: int) -> Analytic:
     return "yes" if abs(step - value) <= 8 * error + 1e-6 * abs(value) else "no"
 
 
-def _strict_slope(loss: Loss, arrays: Arrays, probe: Probe) -> float | None:
-    """The complex-step slope; None where the loss refuses complex numbers or throws parts of them away."""
+def _strict_slopes(loss: Loss, arrays: Arrays, probes: Sequence[Probe]) -> list[float | None]:
+    """Complex-step slopes; None where the loss refuses complex numbers or throws parts of them away.
+
+    They are computed together; where that fails, one by one, to find the blocks that fail.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         try:
-            slope = complex_slope(loss, arrays, *probe)
-            return None if _swallowed(loss, arrays, probe, slope) else slope
+            together = _slopes_along(loss, arrays, probes)
         except Exception:  # whatever a loss raises on complex input, it is not analytic
-            return None
+            return [None] if len(probes) == 1 else [_strict_slopes(loss, arrays, [p])[0] for p in probes]
+    return [None if swallowed else float(s) for s, swallowed in together]
 
 
-def _swallowed(loss: Loss, arrays: Arrays, probe: Probe, slope: float) -> bool:
-    """Whether the small step vanished although the slope is not small: complex64 on the way, say."""
-    block, direction = probe
-    h = SMALL_STEP * unit(arrays, block)
-    if not abs(slope) * h > 1e3 * UNDERFLOW:
-        return False
-    change = _imaginary(loss, [{**_complex_copy(arrays), block: arrays[block] + 1j * h * direction}])
-    return bool(abs(change[0]) < UNDERFLOW)
+def _slopes_along(loss: Loss, arrays: Arrays, probes: Sequence[Probe]) -> list[tuple[float, bool]]:
+    """The slope along each probe, and whether the small step vanished although the slope is not small.
+
+    The latter means complex64 on the way, say.
+    """
+    small, large = (_changes_along(loss, arrays, probes, step) for step in (SMALL_STEP, LARGE_STEP))
+    found = []
+    for (block, _), tiny, big in zip(probes, small, large, strict=True):
+        size = unit(arrays, block)
+        slope = tiny / (SMALL_STEP * size) if not abs(tiny) < UNDERFLOW else big / (LARGE_STEP * size)
+        expected = abs(slope) * SMALL_STEP * size
+        found.append((slope, bool(expected > 1e3 * UNDERFLOW and abs(tiny) < UNDERFLOW)))
+    return found
+
+
+def _changes_along(loss: Loss, arrays: Arrays, probes: Sequence[Probe], step: float) -> Array:
+    """The imaginary part of the loss after a complex step along each probe."""
+    still = _complex_copy(arrays)
+    moved = [{**still, b: arrays[b] + 1j * step * unit(arrays, b) * d} for b, d in probes]
+    return _imaginary(loss, moved)

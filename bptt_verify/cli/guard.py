@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import sys
@@ -16,7 +15,8 @@ import click
 from bptt_verify.errors import BpttVerifyError, UsageError
 
 EXIT = {"verified": 0, "refuted": 1, "inconclusive": 4}
-USAGE, INTERNAL, INTERRUPTED = 2, 3, 130
+USAGE, INTERNAL = 2, 3
+INTERRUPTED, UNREAD = 130, 141  # as for a process that SIGINT or SIGPIPE ended
 TRACEBACK = "BPTT_VERIFY_TRACEBACK"
 CONTROL = re.compile("[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -36,6 +36,11 @@ class Guarded(click.Group):
         given = list(sys.argv[1:] if args is None else args)
         try:
             code = super().main(given, prog_name, complete_var, standalone_mode=False, **extra) or 0
+        except SystemExit as error:
+            if not isinstance(error.__context__, BrokenPipeError):
+                raise
+            drop_stdout()  # click has met a reader who left, of its help, say, and exits with 1
+            code = UNREAD
         except Exception as error:
             code = explain(error)
             if "--traceback" in given or os.environ.get(TRACEBACK, "0") not in ("", "0"):
@@ -50,9 +55,6 @@ def explain(error: Exception) -> int:
     if isinstance(error, click.Abort) and isinstance(error.__cause__, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
-    if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        drop_stdout()
-        return 0
     if isinstance(error, click.ClickException):
         error.show()
         return USAGE

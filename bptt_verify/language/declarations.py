@@ -92,7 +92,8 @@ class Step:
     def __init__(self, *values: Any, loss: Any = None, output: Any = None, **states: Any) -> None:
         if values:
             raise RecurrenceError(
-                f"{here()}: Step({describe(values[0])}, …); expected names: Step(h=<new value>, loss=…, output=…)."
+                f"{here()}: Step({describe(values[0])}, …); expected names: Step(h=<new value>, loss=…, "
+                "output=…)."
             )
         object.__setattr__(self, "loss", loss)
         object.__setattr__(self, "output", output)
@@ -107,11 +108,13 @@ def _declare(role: str, sizes: str, most: int, onehot: bool = False) -> Any:
     for word in words:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", word) or keyword.iskeyword(word):
             raise SizeError(
-                f"{role}({sizes!r}): size={word!r}; expected a plain word like 'n' (a scalar has the empty size '')."
+                f"{role}({sizes!r}): size={word!r}; expected a plain word like 'n' (a scalar has the empty "
+                "size '')."
             )
         if word in ("T", "B"):
             raise SizeError(
-                f"{role}({sizes!r}): size={word!r} is the number of steps or the batch, which are always there. "
+                f"{role}({sizes!r}): size={word!r} is the number of steps or the batch, which are always "
+                "there. "
                 "Leave it out, or choose another word."
             )
     if len(words) > most:
@@ -149,7 +152,8 @@ def check_name(name: str, where: str) -> None:
         )
     if name in RESERVED:
         raise NameRefusedError(
-            f"{where}: name={name!r} is reserved for an argument of the library or for generated code. Rename it."
+            f"{where}: name={name!r} is reserved for an argument of the library or for generated code. "
+            "Rename it."
         )
 
 
@@ -165,12 +169,15 @@ def check_declarations(declarations: dict[str, Declaration], places: dict[str, s
             )
         if d.onehot and d.sizes[0] not in real_sizes:
             raise SizeError(
-                f"{places[name]}: name={name!r}: the number of classes {d.sizes[0]!r} is a size of no real array, "
-                f"so a call could not tell it; expected a Param (or another array) that has the size {d.sizes[0]!r}."
+                f"{places[name]}: name={name!r}: the number of classes {d.sizes[0]!r} is a size of no real "
+                "array, "
+                "so a call could not tell it; expected a Param (or another array) that has the size "
+                f"{d.sizes[0]!r}."
             )
     if not roles & {"input", "target"}:
         raise RecurrenceError(
-            f"{title}: no Input and no Target is declared; expected at least one, since T and B come from them."
+            f"{title}: no Input and no Target is declared; expected at least one, since T and B come from "
+            "them."
         )
     if "state" not in roles:
         raise RecurrenceError(

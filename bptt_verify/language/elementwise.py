@@ -97,10 +97,11 @@ def pointwise(function: Callable[..., Any], name: str = "") -> ElementwiseFuncti
         expr = sp.sympify(expr)
     if not isinstance(expr, sp.Expr) or not expr.free_symbols <= set(symbols):
         raise RecurrenceError(
-            f"pointwise {label}: function({', '.join(map(str, symbols))})={expr!r}; expected a scalar SymPy expression "
+            f"pointwise {label}: function({', '.join(map(str, symbols))})={expr!r}; expected a scalar "
+            "SymPy expression "
             "of its arguments only."
         )
-    expr = expr.replace(sp.sign(symbols[0]).func, sp.sign).doit()
+    expr = expr.doit()
     _check_supported(expr, label)
     for s in symbols:  # the slope must be expressible too, and the error belongs here
         _check_supported(table.derivative(expr, s, sp.Symbol("s", real=True)), f"{label} (its derivative)")
@@ -109,7 +110,8 @@ def pointwise(function: Callable[..., Any], name: str = "") -> ElementwiseFuncti
 
 def _arity(function: Callable[..., Any], label: str) -> int:
     if isinstance(function, type) and issubclass(function, sp.Function):
-        return int(min(function.nargs)) if function.nargs != sp.S.Naturals0 else 1
+        counts: Any = getattr(function, "nargs", sp.S.Naturals0)
+        return 1 if counts == sp.S.Naturals0 else int(min(counts))
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -125,12 +127,14 @@ def _check_supported(expr: sp.Expr, label: str) -> None:
         if isinstance(part, sp.logic.boolalg.Boolean) and not isinstance(part, sp.Expr):
             if not isinstance(part, _CONDITIONS):
                 raise UnsupportedError(
-                    f"pointwise {label}: the condition {part} ({part.func.__name__}) is not supported; expected relations "
+                    f"pointwise {label}: the condition {part} ({part.func.__name__}) is not supported; "
+                    "expected relations "
                     "(<, <=, >, >=, Eq, Ne) joined by & | ~."
                 )
         elif isinstance(part, sp.Piecewise) and part.args[-1].cond != sp.true:
             raise UnsupportedError(
-                f"pointwise {label}: a Piecewise has no value where no condition holds; expected a last branch "
+                f"pointwise {label}: a Piecewise has no value where no condition holds; expected a last "
+                "branch "
                 "(…, True)."
             )
         elif isinstance(part, sp.Expr) and not part.is_Atom and part.func not in _KNOWN:

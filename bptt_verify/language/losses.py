@@ -1,4 +1,4 @@
-"""Losses of one step, numerically stable, for a batch of one; the mean over T and B comes from the weights."""
+"""Losses of one step, numerically stable, for one sequence; the mean over T and B comes from the weights."""
 
 from __future__ import annotations
 

@@ -90,8 +90,10 @@ class Recurrence:
     def __call__(self, *args: Any, **arrays: Any) -> Any:
         """Refused: a recurrence is not a function of arrays."""
         raise RecurrenceError(
-            f"{here()}: the recurrence {self.name!r} is called; expected generate({self.name}).loss_and_grad(...) for "
-            "its gradient. To build one recurrence from parts, share a plain Python function that returns values."
+            f"{here()}: the recurrence {self.name!r} is called; expected "
+            f"generate({self.name}).loss_and_grad(...) for "
+            "its gradient. To build one recurrence from parts, share a plain Python function that returns "
+            "values."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -195,7 +197,7 @@ def _identifier(title: str) -> str:
 def _declarations(function: Callable[..., Any], places: dict[str, str]) -> dict[str, Declaration]:
     declarations = {}
     for p in inspect.signature(function).parameters.values():
-        kind = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+        kind = "*" if p.kind is p.VAR_POSITIONAL else "**" if p.kind is p.VAR_KEYWORD else ""
         if kind or p.kind is p.POSITIONAL_ONLY or not isinstance(p.default, Declaration):
             shown = f"default {p.default!r:.40}"
             if kind or p.default is p.empty:
@@ -203,7 +205,8 @@ def _declarations(function: Callable[..., Any], places: dict[str, str]) -> dict[
             elif p.kind is p.POSITIONAL_ONLY:
                 shown = "no keyword (it is positional-only)"
             raise RecurrenceError(
-                f"{places[p.name]}: argument {kind}{p.name} has {shown}; expected a declaration as its default "
+                f"{places[p.name]}: argument {kind}{p.name} has {shown}; expected a declaration as its "
+                "default "
                 f"value, for example {p.name}=Param('n n') (or Input, Target, State)."
             )
         declarations[p.name] = p.default
@@ -251,9 +254,12 @@ def _check_targets(
         used = [targets[id(v)] for v in reachable([value]) if id(v) in targets]
         if used:
             raise RecurrenceError(
-                f"{where}: the new state {name!r} depends on the target {used[0]!r} of the same step, which leaks the "
-                "answer into what comes after; expected a state made of inputs, states and parameters. To feed an "
-                f"output back, declare a Feedback (when it is available); if {used[0]!r} is known in advance, "
+                f"{where}: the new state {name!r} depends on the target {used[0]!r} of the same step, "
+                "which leaks the "
+                "answer into what comes after; expected a state made of inputs, states and parameters. To "
+                "feed an "
+                f"output back, declare a Feedback (when it is available); if {used[0]!r} is known in "
+                "advance, "
                 "declare it as an Input."
             )
 

@@ -116,7 +116,8 @@ def check_bindings(
         if (name in bound or how == "loop") and not state_once and matters:
             again = "inside a loop" if how == "loop" else f"first on line {bound[name] + first}"
             raise NameRefusedError(
-                f"{title}, line {line + first}: name={name!r} is bound twice ({again}); expected a new name for "
+                f"{title}, line {line + first}: name={name!r} is bound twice ({again}); expected a new "
+                "name for "
                 "a new value. Only a declared State may be rebound, once; in a loop, append values to a list."
             )
         if name in states:

@@ -56,7 +56,7 @@ class Value:
     ) -> None:
         self.kind, self.args, self.sizes, self.build, self.hint = kind, args, sizes, build, hint
         self.name, self.serial = name, next(_SERIAL)
-        self.dynamic = dynamic or any(a.dynamic for a in args if isinstance(a, Value))
+        self.dynamic: bool = dynamic or any(a.dynamic for a in args if isinstance(a, Value))
 
     def __add__(self, other: Any) -> Value:
         return elementwise("add", lambda a, b: a + b, self, other)
@@ -132,7 +132,8 @@ class Value:
 
     def __bool__(self) -> bool:
         raise RecurrenceError(
-            f"{here()}: the truth of {describe(self)} is asked for (if, while, and, or), but it has no number yet. "
+            f"{here()}: the truth of {describe(self)} is asked for (if, while, and, or), but it has no "
+            "number yet. "
             "Write the choice as a function: pointwise(lambda u: sympy.Piecewise(...)), relu, or a 0/1 input."
         )
 
@@ -142,7 +143,7 @@ class Value:
             "Write the choice as a function: pointwise(lambda u: sympy.Piecewise(...)), relu, or a 0/1 input."
         )
 
-    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _compare  # type: ignore[assignment]
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _compare
 
     def __getitem__(self, key: Any) -> Any:
         raise RecurrenceError(
@@ -161,11 +162,13 @@ class Value:
 
     def __float__(self) -> float:
         raise RecurrenceError(
-            f"{here()}: {describe(self)} is turned into a number, but it has none yet. Use the functions of this "
-            "library in place of those of math or SymPy; pointwise(sympy.erf) makes one from a SymPy function."
+            f"{here()}: {describe(self)} is turned into a number, but it has none yet. Use the functions "
+            "of this "
+            "library in place of those of math or SymPy; pointwise(sympy.erf) makes one from a SymPy "
+            "function."
         )
 
-    __int__ = __index__ = __complex__ = __round__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __complex__ = __round__ = __float__
 
     def _foreign(self, *args: Any, **kwargs: Any) -> Any:
         raise RecurrenceError(
@@ -197,7 +200,8 @@ def elementwise(
     for a in args:
         if not isinstance(a, Value) and not _is_number(a):
             raise RecurrenceError(
-                f"{here()}: cannot {verb} {type(a).__name__} {a!r:.60}; expected a traced value or a finite real "
+                f"{here()}: cannot {verb} {type(a).__name__} {a!r:.60}; expected a traced value or a "
+                "finite real "
                 "number. Declare arrays as arguments (Param, Input)."
             )
     shapes = {a.sizes for a in args if isinstance(a, Value)} - {()}
@@ -237,7 +241,8 @@ def matmul(a: Any, b: Any) -> Value:
     if a.sizes[-1] != b.sizes[0]:
         turned = " Is a transpose (.T) missing?" if _turns(a, b) else ""
         raise SizeError(
-            f"{here()}: {describe(a)} @ {describe(b)}: inner sizes {a.sizes[-1]!r} and {b.sizes[0]!r} differ; "
+            f"{here()}: {describe(a)} @ {describe(b)}: inner sizes {a.sizes[-1]!r} and {b.sizes[0]!r} "
+            "differ; "
             f"expected the same word.{turned}"
         )
     return Value("matmul", (a, b), (*a.sizes[:-1], *b.sizes[1:]))

@@ -7,7 +7,7 @@ expressions included, so that one definition of meaning serves the floating-poin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache, reduce
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,7 @@ class _Evaluation:
     ) -> None:
         self.program, self.functions, self.number = program, functions, number
         self.sizes = _sizes(program, arrays)
+        self.constants: dict[sp.Expr, Any] = {}
         self.values: Values = {}
         for a in program.arrays:
             self.values[a.name] = self._declared(a.name, arrays)
@@ -170,24 +171,53 @@ class _Evaluation:
                     else np.squeeze(part, axis=axis - dropped)
                 )
             case Pointwise():
-                env = {
-                    symbol(r): align(v, labels, out)
-                    for r, (v, labels) in zip(e.operands, operands, strict=True)
-                }
-                shape = tuple(self.size(x) for x in out)
-                value = np.asarray(self._expression(e.expr, env))
+                aligned = [align(v, labels, out) for v, labels in operands]
+                value = np.asarray(_plan(e.expr, e.operands)(self, aligned))
+                shape = tuple(map(self.size, out))
                 return np.broadcast_to(value, shape).copy() if value.shape != shape else value
 
-    def _expression(self, expr: sp.Expr, env: Mapping[sp.Expr, Any]) -> Any:
-        if expr in env:
-            return env[expr]
-        if expr.is_Symbol:
-            return self.sizes[next(w for w in self.sizes if size_symbol(w) == expr)]
-        if expr.is_number:
-            return self.number(expr)
-        if expr.func in self.functions:
-            return self.functions[expr.func](self._expression(expr.args[0], env))
-        return structure(expr, lambda part: self._expression(part, env))
+    def length(self, size: sp.Symbol) -> int:
+        """The length that a size symbol stands for."""
+        return self.sizes[next(w for w in self.sizes if size_symbol(w) == size)]
+
+    def constant(self, expr: sp.Expr) -> Any:
+        """A constant as a number of the domain."""
+        if expr not in self.constants:
+            self.constants[expr] = self.number(expr)
+        return self.constants[expr]
+
+
+Step = Callable[[_Evaluation, list[Any]], Any]
+
+
+@lru_cache(maxsize=10_000)
+def _plan(expr: sp.Expr, operands: tuple[Ref, ...]) -> Step:
+    """How to compute an expression from its operands' values: the walk of the tree, done once."""
+    symbols = [symbol(r) for r in operands]
+    if expr in symbols:
+        place = symbols.index(expr)
+        return lambda run, values: values[place]
+    if expr.is_Symbol:
+        return lambda run, values: run.length(expr)
+    if expr.is_number:
+        return lambda run, values: run.constant(expr)
+    kind, parts = expr.func, {a: _plan(a, operands) for a in _parts(expr)}
+    inner = parts.get(expr.args[0])
+
+    def step(run: _Evaluation, values: list[Any]) -> Any:
+        if kind in run.functions and inner is not None:
+            return run.functions[kind](inner(run, values))
+        return structure(expr, lambda part: parts[part](run, values))
+
+    return step
+
+
+def _parts(expr: sp.Expr) -> list[sp.Expr]:
+    """The scalar expressions that ``structure`` asks for: arguments, or those inside of conditions."""
+    found: list[sp.Expr] = []
+    for a in expr.args:
+        found += [a] if isinstance(a, sp.Expr) else _parts(a)
+    return found
 
 
 def structure(expr: sp.Expr, value: Callable[[sp.Expr], Any]) -> Any:
@@ -246,7 +276,7 @@ def _einsum(operands: list[tuple[Any, Labels]], out: Labels) -> Any:
     return np.einsum(_subscripts(tuple(labels for _, labels in operands), out), *(v for v, _ in operands))
 
 
-@cache
+@lru_cache(maxsize=10_000)
 def _subscripts(operands: tuple[Labels, ...], out: Labels) -> str:
     letters: dict[str, str] = {}
     for labels in (*operands, out):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import sympy as sp
@@ -40,7 +40,7 @@ class Ref:
     shift: int = 0
 
 
-@cache
+@lru_cache(maxsize=10_000)
 def symbol(ref: Ref) -> sp.Symbol:
     """The SymPy symbol that stands for this Ref in a Pointwise expression (never printed as is)."""
     shift = f"@{ref.shift:+d}" if ref.shift else ""

@@ -1,4 +1,4 @@
-"""Every wrong recurrence gets an error that names the line and the variable, what was expected, what to do."""
+"""Every wrong recurrence gets an error: the line and the variable, what was expected, what to do."""
 
 import math
 import textwrap
@@ -76,8 +76,14 @@ SIZES = {
     "no loss": (body(", loss=squared_error(o, y)"), ["line 9", "no loss", "scalar"]),
     "loss of two sizes": (body("error(o, y)", "error(h, y)"), ["line 9", "h [n], y [q]", "same size"]),
     "loss of a number": (body("error(o, y)", "error(o, 1)"), ["line 9", "o [q], 1", "same size"]),
-    "dot of two sizes": (body("o = ", "s = dot(h, x)\n    o = "), ["line 8", "dot(h [n], x [d])", "same size"]),
-    "dot of a matrix": (body("o = ", "s = dot(h, A)\n    o = "), ["line 8", "dot(h [n], A [n n])", "two vectors"]),
+    "dot of two sizes": (
+        body("o = ", "s = dot(h, x)\n    o = "),
+        ["line 8", "dot(h [n], x [d])", "same size"],
+    ),
+    "dot of a matrix": (
+        body("o = ", "s = dot(h, A)\n    o = "),
+        ["line 8", "dot(h [n], A [n n])", "two vectors"],
+    ),
     "softmax of a matrix": (body("o = ", "s = softmax(A)\n    o = "), ["line 8", "A [n n]", "vector"]),
     "two sizes in a user function": (
         body("tanh(a)", "pointwise(lambda u, v: u * v, 'gate')(a, x)"),
@@ -96,10 +102,13 @@ SIZES = {
         declared(c='Input("v", onehot=True)', s='Target("v", onehot=True)'),
         ["line 3", "'c'", "'v'", "Param"],
     ),
-}  # fmt: skip
+}
 
 NAMES = {
-    "bound twice": (body("o = R @ h", "a = R @ h\n    o = a"), ["line 8", "'a'", "twice", "line 6", "new name"]),
+    "bound twice": (
+        body("o = R @ h", "a = R @ h\n    o = a"),
+        ["line 8", "'a'", "twice", "line 6", "new name"],
+    ),
     "state bound twice": (body("o = ", "h = h * h\n    o = "), ["line 8", "'h'", "twice", "line 7"]),
     "parameter rebound": (body("a = W", "b = b * b\n    a = W"), ["line 6", "'b'", "twice"]),
     "input rebound to a number": (body("o = ", "b = 3\n    o = "), ["line 8", "'b'", "twice"]),
@@ -124,7 +133,9 @@ NAMES = {
         ["line 7", "'z'", "twice"],
     ),
     "with": (
-        body("h = tanh(a)", "import contextlib\n    with contextlib.nullcontext(a) as b:\n        h = tanh(a)"),
+        body(
+            "h = tanh(a)", "import contextlib\n    with contextlib.nullcontext(a) as b:\n        h = tanh(a)"
+        ),
         ["line 8", "'b'", "twice"],
     ),
     "in an if": (body("o = R @ h", "if True:\n        a = R @ h\n    o = a"), ["line 9", "'a'", "twice"]),
@@ -133,14 +144,17 @@ NAMES = {
     "not ASCII": (declared(ω='Param("n")'), ["line 3", "'ω'", "ASCII", "Rename"]),
     "underscore": (declared(_p='Param("n")'), ["line 3", "'_p'", "starts with a letter"]),
     "initial state": (declared(h0='Param("n")'), ["line 3", "'h0'", "initial value", "'h'"]),
-}  # fmt: skip
+}
 
 OTHERS = {
     "unused parameter": (body(" + b"), ["line 4", "'b'", "does not reach", "drop the declaration"]),
     "unused input": (body("W @ x + "), ["line 4", "'x'", "does not reach"]),
     "state not read": (body(" + A @ h"), ["line 4", "'h'", "previous value is never used"]),
     "state never updated": (body("h=h, "), ["line 9", "State 'h'", "never updated", "Param"]),
-    "state returned as it was": (body("h = tanh(a)", "g = tanh(a)").replace("R @ h", "R @ g"), ["'h'", "never updated"]),
+    "state returned as it was": (
+        body("h = tanh(a)", "g = tanh(a)").replace("R @ h", "R @ g"),
+        ["'h'", "never updated"],
+    ),
     "unknown state": (body("h=h", "h=h, k=h"), ["line 9", "'k'", "not a declared State", "h"]),
     "parameter as state": (body("h=h", "h=h, b=h"), ["line 9", "'b'", "not a declared State"]),
     "state is a number": (body("h=h", "h=0"), ["line 9", "Step(h=0)", "traced value"]),
@@ -165,7 +179,10 @@ OTHERS = {
     "float": (body("tanh(a)", "tanh(a) * float(sum(a))"), ["line 7", "turned into a number"]),
     "int": (body("tanh(a)", "tanh(a) * int(sum(a))"), ["line 7", "turned into a number"]),
     "round": (body("tanh(a)", "tanh(round(a))"), ["line 7", "turned into a number"]),
-    "math": (body("tanh(a)", "math.tanh(a)"), ["line 7", "turned into a number", "functions of this library"]),
+    "math": (
+        body("tanh(a)", "math.tanh(a)"),
+        ["line 7", "turned into a number", "functions of this library"],
+    ),
     "SymPy": (body("tanh(a)", "sp.tanh(a)"), ["line 7", "a [n]", "functions of this library"]),
     "NumPy function": (body("tanh(a)", "np.tanh(a)"), ["line 7", "numpy.tanh", "bptt_verify.tanh"]),
     "NumPy sum": (body("tanh(a)", "tanh(a) * np.sum(a)"), ["line 7", "a [n]", "functions of this library"]),
@@ -198,7 +215,10 @@ OTHERS = {
         declared(z='Target("n")', k='State("n")').replace("Step(h=h", "Step(h=x + p, k=k + h"),
         ["state 'k'", "target 'z'", "leaks", "Feedback"],
     ),
-    "no declaration": (declared(p=None, x='Input("n")', h='State("n")').replace("x=Input(\"n\"), h=State(\"n\"), p", "p, x=Input(\"n\"), h=State(\"n\")"), ["line 3", "argument p", "no default", "Param"]),
+    "no declaration": (
+        '\n@recurrence\ndef cell(p, x=Input("n"), h=State("n")):\n    pass\n',
+        ["line 3", "argument p", "no default", "Param"],
+    ),
     "wrong default": (declared(p="3"), ["line 3", "argument p", "default 3", "Param"]),
     "class as default": (declared(p="Param"), ["line 3", "argument p", "Param"]),
     "star": ("\n@recurrence\ndef cell(*p):\n    pass\n", ["line 3", "argument *p", "Param"]),
@@ -211,19 +231,28 @@ OTHERS = {
     "no state": ('\n@recurrence\ndef cell(x=Input("n")):\n    pass\n', ["cell", "no State"]),
     "no series": ('\n@recurrence\ndef cell(h=State("n")):\n    pass\n', ["cell", "no Input and no Target"]),
     "parentheses": ("\n@recurrence()\ndef cell():\n    pass\n", ["@recurrence without parentheses"]),
-    "generator": ('\n@recurrence\ndef cell(x=Input("n")):\n    yield x\n', ["line 2", "generator", "plain function"]),
-    "async": ('\n@recurrence\nasync def cell(x=Input("n")):\n    pass\n', ["line 2", "asynchronous", "plain function"]),
+    "generator": (
+        '\n@recurrence\ndef cell(x=Input("n")):\n    yield x\n',
+        ["line 2", "generator", "plain function"],
+    ),
+    "async": (
+        '\n@recurrence\nasync def cell(x=Input("n")):\n    pass\n',
+        ["line 2", "asynchronous", "plain function"],
+    ),
     "class": ("\n@recurrence\nclass cell:\n    pass\n", ["function=", "Python function"]),
     "method of a class": (
         '\nclass C:\n    @recurrence\n    def cell(self, x=Input("n")):\n        pass\n',
         ["line 4", "'self'", "reserved"],
     ),
-    "recurrence of a recurrence": ("\n@recurrence\n" + declared().strip("\n"), ["function=", "Python function"]),
+    "recurrence of a recurrence": (
+        "\n@recurrence\n" + declared().strip("\n"),
+        ["function=", "Python function"],
+    ),
     "recurrence inside": (
         declared() + "inner = cell\n" + body("tanh(a)", "inner(x=x)"),
         ["line 13", "recurrence 'cell' is called", "plain Python function"],
     ),
-}  # fmt: skip
+}
 
 
 def cases(table):
@@ -255,15 +284,27 @@ def test_others(tmp_path, text, words):
 
 
 RIGHT = {
-    "counter in a loop": ("h = tanh(a)", "k = 0\n    for i in range(3):\n        k = k + i\n    h = tanh(k * a)"),
-    "list in a loop": ("h = tanh(a)", "v = [a]\n    for i in range(2):\n        v.append(tanh(v[-1]))\n    h = v[2]"),
-    "loop through values": ("h = tanh(a)", "v = []\n    for u in (a, b):\n        v += [tanh(u)]\n    h = v[0] + v[1]"),
+    "counter in a loop": (
+        "h = tanh(a)",
+        "k = 0\n    for i in range(3):\n        k = k + i\n    h = tanh(k * a)",
+    ),
+    "list in a loop": (
+        "h = tanh(a)",
+        "v = [a]\n    for i in range(2):\n        v.append(tanh(v[-1]))\n    h = v[2]",
+    ),
+    "loop through values": (
+        "h = tanh(a)",
+        "v = []\n    for u in (a, b):\n        v += [tanh(u)]\n    h = v[0] + v[1]",
+    ),
     "unpacked": ("h = tanh(a)", "h, g = tanh(a), a"),
     "annotated": ("h = tanh(a)", "g: object\n    h: object = tanh(a)"),
     "own scope": ("h = tanh(a)", "f = lambda a: tanh(a)\n    h = sum([f(a) for b in (1,)][0]) * a"),
-    "inner function": ("h = tanh(a)", "def f(u):\n        a = u\n        a = tanh(a)\n        return a\n    h = f(a)"),
+    "inner function": (
+        "h = tanh(a)",
+        "def f(u):\n        a = u\n        a = tanh(a)\n        return a\n    h = f(a)",
+    ),
     "augmented state": ("h = tanh(a)", "h *= tanh(a)"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("old", "new"), RIGHT.values(), ids=RIGHT)

@@ -113,8 +113,8 @@ def test_a_loop_that_reads_both_neighbours_is_refused():
 # ---- evaluation ----
 
 
-def program_of(*equations, arrays=(Array("x", "input", ROW),), carries=()):
-    return Program("p", arrays, equations, carries, ())
+def program_of(*equations, arrays=None, carries=()):
+    return Program("p", arrays or (Array("x", "input", ROW),), equations, carries, ())
 
 
 X = np.arange(12.0).reshape(2, 2, 3) - 5
