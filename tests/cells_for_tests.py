@@ -9,6 +9,7 @@ from bptt_verify.language import (
     State,
     Step,
     Target,
+    atan,
     cos,
     dot,
     erf,
@@ -245,6 +246,18 @@ def gate_without_effect(
     w = (1 - u) * h + u * h  # whatever u is
     h = tanh(A @ w) * v
     return Step(h=h, output=h, loss=squared_error(h, y))
+
+
+@recurrence
+def two_loops_fill_one_pack(
+    x=Input("d"), y=Target("n"), h=State("n"), s=State(""),
+    W=Param("n d"), A=Param("n n"), G=Param("n n"), g=Param("n"), r=Param(""),
+):  # fmt: skip
+    a = W @ x + A @ h
+    z = sigmoid(G @ h + g)
+    s = atan(r * s + dot(h, a))
+    h = tanh(z * z + h)
+    return Step(h=h, s=s, output=h, loss=squared_error(h, y))
 
 
 # ---- reductions ----

@@ -37,10 +37,10 @@ class Guarded(click.Group):
         try:
             code = super().main(given, prog_name, complete_var, standalone_mode=False, **extra) or 0
         except SystemExit as error:
-            if not isinstance(error.__context__, BrokenPipeError):
-                raise
-            drop_stdout()  # click has met a reader who left, of its help, say, and exits with 1
-            code = UNREAD
+            code = error.code
+            if code == 1:  # so click leaves where the reader of its help has gone; here 1 means refuted
+                drop_stdout()
+                code = UNREAD
         except Exception as error:
             code = explain(error)
             if "--traceback" in given or os.environ.get(TRACEBACK, "0") not in ("", "0"):

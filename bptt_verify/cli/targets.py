@@ -195,7 +195,7 @@ class Targets:
 
 
 @contextmanager
-def session() -> Iterator[Targets]:
+def visit() -> Iterator[Targets]:
     """Find and run the user's code: its prints go to stderr, its exceptions are its own.
 
     Raises

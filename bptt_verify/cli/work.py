@@ -21,7 +21,7 @@ from bptt_verify.certification.ladder import LADDER, SEED
 from bptt_verify.cli import formats, tables
 from bptt_verify.cli.guard import EXIT, brief, emit
 from bptt_verify.cli.outcome import Outcome, of_report, rungs
-from bptt_verify.cli.targets import Targets, place_of, session
+from bptt_verify.cli.targets import Targets, place_of, visit
 from bptt_verify.codegen import generate
 from bptt_verify.derivation import derive
 from bptt_verify.errors import ArrayError, BpttVerifyError, UsageError
@@ -45,7 +45,7 @@ def shown(outcome: Outcome, form: str) -> int:
 
 def certified(target: str, out: str | None, seed: int | None, style: str) -> Outcome:
     """Derive, generate, check and certify; write the files."""
-    with session() as find:
+    with visit() as find:
         rec = find.recurrence(target)
         kernel, derivation = generate(rec, style=style), derive(rec)
         folder = Path(out) if out is not None else Path("build", rec.name)
@@ -68,7 +68,7 @@ def certified(target: str, out: str | None, seed: int | None, style: str) -> Out
 
 def checked(target: str, against: str, inputs: str | None, reduction: str, seed: int | None) -> Outcome:
     """Check somebody's gradient function."""
-    with session() as find:
+    with visit() as find:
         function = find.function(target)
         reference = find.anything(against)
         arrays = None if inputs is None else _inputs(find, inputs)
@@ -85,7 +85,7 @@ def rechecked(path: str, against: str | None) -> Outcome:
     except CertificateChangedError as error:
         old, altered = error.certificate, (str(error),)
     try:
-        with session() as find:
+        with visit() as find:
             rec = find.recurrence(against) if against is not None else _certified_recurrence(find, old, file)
             with tables.progress(len(LADDER)) as step, _reading(file.parent), _internal():
                 again = recheck(old, rec, file.parent / f"{Path(old.name).name}.py", progress=step)
@@ -104,7 +104,7 @@ def rechecked(path: str, against: str | None) -> Outcome:
 
 def derived(target: str, form: str) -> str:
     """The derivation as text, LaTeX, Markdown or HTML."""
-    with session() as find:
+    with visit() as find:
         derivation = derive(find.recurrence(target))
         written = {
             "text": derivation.to_text,
@@ -117,7 +117,7 @@ def derived(target: str, form: str) -> str:
 
 def generated(target: str, style: str) -> str:
     """The source of a kernel."""
-    with session() as find:
+    with visit() as find:
         return generate(find.recurrence(target), style=style).source
 
 

@@ -52,7 +52,7 @@ def elman(a, bug="", relu=False):
             u = u * 1.01
         g["W_hx"] += u.T @ a["x"][t]
         g["W_hh"] += u.T @ (h if bug == "h_t" else hs[t])
-        g["b_h"] += (u[0] if bug == "batch" else u.sum(0))
+        g["b_h"] += u[0] if bug == "batch" else u.sum(0)
         g["x"][t] = u @ a["W_hx"]
         later = u @ (a["W_hh"].T if bug == "transposed" else a["W_hh"])
     g["h0"] = later
@@ -302,7 +302,6 @@ def test_right_gradient_is_not_refuted_by_a_loss_that_rounds_to_float32():
     problem = replace(PROBLEM, loss=rounded, provides_loss=False, draw=partial(draw, sizes=sizes))
     evidence, verdict, _ = judge(elman, problem)
     assert verdict != "refuted", evidence
-
 
 
 # --- mistakes --------------------------------------------------------------------------------------------

@@ -118,6 +118,7 @@ def without_generator():
 
 
 GIVEN = {"a": np.ones(3), "b": np.arange(3.0)}
+MISFITS = {"x": np.ones((3, 2, 4)), "y": np.ones((3, 2, 7)), "W": np.ones((5, 3)), "U": np.ones((1, 1))}
 '''
 
 
@@ -370,19 +371,24 @@ LIKELY = {
 }
 
 
+@pytest.fixture
+def license_inputs(folder):
+    """The inputs of the example, with fewer steps."""
+    text = "from char_rnn import license_inputs\ndef draw(rng):\n    return license_inputs(rng, steps=16)\n"
+    Path("inputs.py").write_text(text, encoding="utf-8")
+    return ("--against", "elman_charlm", "--inputs", "inputs.py:draw")
+
+
 @pytest.mark.parametrize("name", LIKELY)
-def test_the_broken_character_rnn_is_refuted_with_its_cause(name):
-    result = run(
-        "check", f"{EXAMPLES}/char_rnn_broken.py:{name}", "--against", "elman_charlm",
-        "--inputs", f"{EXAMPLES}/char_rnn.py:license_inputs", "--reduction", "sum", code=1,
-    )  # fmt: skip
+def test_the_broken_character_rnn_is_refuted_with_its_cause(name, license_inputs):
+    target = f"{EXAMPLES}/char_rnn_broken.py:{name}"
+    result = run("check", target, *license_inputs, "--reduction", "sum", code=1)
     (cause,) = [line for line in result.stdout.splitlines() if "likely cause" in line]
     assert LIKELY[name] in cause
 
 
-def test_the_right_character_rnn_is_verified():
-    inputs = f"{EXAMPLES}/char_rnn.py:license_inputs"
-    args = ("check", f"{EXAMPLES}/char_rnn.py:loss_and_grad", "--against", "elman_charlm", "--inputs", inputs)
+def test_the_right_character_rnn_is_verified(license_inputs):
+    args = ("check", f"{EXAMPLES}/char_rnn.py:loss_and_grad", *license_inputs)
     assert "reduction='sum'" in run(*args, "--reduction", "sum").stdout
     run(*args, code=1)  # the default is the mean
 
@@ -560,6 +566,9 @@ WRONG = {
     "inputs that fail": ("check losses:right --against losses:loss --inputs losses:failing", "line 27: Zero"),
     "inputs without rng": (
         "check losses:right --against losses:loss --inputs losses:without_generator", "one numpy.random",
+    ),
+    "inputs that do not fit": (
+        "check 'my cells.py:right' --against 'my cells.py:leaky' --inputs losses:MISFITS", "shape=(5, 3)",
     ),
     "a function of other arrays": ("check losses:right --against linear", "the argument 'a'"),
     "a function that leaves": ("check 'my cells.py:leaving' --against 'my cells.py:leaky'", "SystemExit: 0"),

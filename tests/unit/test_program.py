@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sympy as sp
-from cells_for_tests import ALL_CELLS, draw, lengthen
+from cells_for_tests import ALL_CELLS, draw
 
 from bptt_verify.cells import elman, lstm, lstm_stack
 from bptt_verify.derivation import adjoint, cotangent_adjoint, jacobian, tangent
@@ -50,6 +50,9 @@ def pointwise(name, expr, *operands, labels=ROW):
     return Pointwise(name, labels, expr(*map(symbol, operands)), operands)
 
 
+FEW = ("lstm_stack", "matrix_products", "onehot_everywhere", "twice_delayed", "attention", "no_output")
+
+
 # ---- order ----
 
 
@@ -79,8 +82,11 @@ def test_layers_have_loops_of_their_own():
     assert directions == [(1, True, False), (1, False, True)]
 
 
-@pytest.mark.parametrize("derive", PASSES.values(), ids=PASSES)
-@pytest.mark.parametrize("name", ALL_CELLS)
+@pytest.mark.parametrize(
+    ("name", "derive"),
+    [(name, PASSES[p]) for name in ALL_CELLS for p in ("forward", "adjoint")]
+    + [(name, derive) for name in FEW for derive in PASSES.values()],
+)
 def test_everything_is_computed_once_and_before_it_is_read(name, derive):
     program = derive(ALL_CELLS[name].program)
     known = {a.name for a in program.arrays}
@@ -203,7 +209,6 @@ def test_a_choice_is_written_with_its_conditions():
     x = Ref("x", ROW)
     leaky = pointwise("u", lambda a: sp.Piecewise((a, a > 0), (a / 10, True)) + 1, x)
     assert "{x_t if x_t > 0, else x_t/10}" in formula(leaky)
-    assert lengthen.expr.has(sp.Abs)
 
 
 def test_transposed_operands_are_marked():
@@ -257,21 +262,12 @@ for name in NAMES:
         source = generate(rec, style=style).source
         print(name, style, hashlib.sha256((listing(rec.program) + source).encode()).hexdigest())
 """
-SEEDED = (
-    "lstm",
-    "lstm_stack",
-    "elman_charlm",
-    "user_functions",
-    "layer_norm",
-    "matrix_products",
-    "onehot_everywhere",
-    "powers",
-)
+SEEDED = ("lstm", "user_functions", "layer_norm", "onehot_everywhere", "powers")
 
 
 def test_text_is_the_same_for_every_hash_seed():
     outputs = set()
-    for seed in ("0", "1", "4242"):
+    for seed in ("0", "4242"):
         env = os.environ | {
             "PYTHONHASHSEED": seed,
             "PYTHONPATH": os.pathsep.join(["", str(HERE), str(HERE.parent)]),
