@@ -9,7 +9,7 @@ import sympy as sp
 
 from bptt_verify.errors import UnsupportedError
 from bptt_verify.program.functions import FUNCTIONS
-from bptt_verify.program.spelling import Style, negative, ordered, spell
+from bptt_verify.program.spelling import Style, fraction, negative, ordered, spell
 
 OUT = "<out>"
 
@@ -154,7 +154,7 @@ class Calls:
         return self._emit("np.negative", total, out=out) if flip else total
 
     def _product(self, expr: sp.Expr, out: object) -> object:
-        above, below = expr.as_numer_denom()
+        above, below = fraction(expr)
         coefficient, rest = above.as_coeff_Mul()
         factors = ordered(rest, self.rank) if rest.is_Mul else [rest]
         level = self.depth

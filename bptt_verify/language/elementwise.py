@@ -101,7 +101,7 @@ def pointwise(function: Callable[..., Any], name: str = "") -> ElementwiseFuncti
             "SymPy expression "
             "of its arguments only."
         )
-    expr = expr.doit()
+    expr = table.stable(expr.doit())
     _check_supported(expr, label)
     for s in symbols:  # the slope must be expressible too, and the error belongs here
         _check_supported(table.derivative(expr, s, sp.Symbol("s", real=True)), f"{label} (its derivative)")

@@ -67,7 +67,7 @@ class Walk:
             return self(self.definitions[expr])
         if expr.is_Rational:
             return domain.number(int(expr.p), int(expr.q))
-        if expr.is_Symbol or expr.is_number:
+        if expr.is_Symbol or isinstance(expr, sp.NumberSymbol):  # π, e: no relation is known
             return domain.letter(expr)
         if expr.is_Add:
             return domain.add([self(a) for a in expr.args])
@@ -115,7 +115,7 @@ class Polynomials:
         return {(): p if q == 1 else Fraction(p, q)} if p else {}
 
     def letter(self, expr: sp.Expr) -> Polynomial:
-        """A symbol, or an irrational constant."""
+        """A symbol, or a constant like π."""
         return self._generator("letter", expr)
 
     def add(self, parts: list[Polynomial]) -> Polynomial:
@@ -179,7 +179,7 @@ class Residues:
         return p * pow(q, -1, PRIME) % PRIME, 0
 
     def letter(self, expr: sp.Expr) -> Residue:
-        """A random residue for a symbol, or for an irrational constant."""
+        """A random residue for a symbol, or for a constant like π."""
         return self._drawn("letter", expr)
 
     def add(self, parts: list[Residue]) -> Residue:

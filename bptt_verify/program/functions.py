@@ -136,6 +136,27 @@ FUNCTIONS: dict[type, Elementwise] = {
 STRUCTURE = (sp.Add, sp.Mul, sp.Pow, sp.Max, sp.Min, sp.Piecewise, sp.Heaviside)
 
 
+def stable(expr: sp.Expr) -> sp.Expr:
+    """The expression with ``1/(1 + e^u)`` and ``log(1 + e^u)`` by the functions that do not overflow."""
+
+    def inner(part: sp.Expr) -> Any:
+        """u, where the part is 1 + e^u."""
+        terms = part.args if part.is_Add else ()
+        powers = [t.args[0] for t in terms if t.func is sp.exp]
+        return powers[0] if len(terms) == 2 and len(powers) == 1 and 1 in terms else None
+
+    def logistic(part: sp.Expr) -> bool:
+        return (
+            bool(part.is_Pow and part.args[1].is_Integer and part.args[1] < 0)
+            and inner(part.args[0]) is not None
+        )
+
+    expr = expr.replace(logistic, lambda e: sigmoid(-inner(e.args[0])) ** -e.args[1])
+    return expr.replace(
+        lambda e: e.func is sp.log and inner(e.args[0]) is not None, lambda e: softplus(inner(e.args[0]))
+    )
+
+
 def supported() -> str:
     """The list for error messages."""
     names = sorted({c.__name__ for c in FUNCTIONS} | {c.__name__ for c in STRUCTURE[3:]})

@@ -56,6 +56,16 @@ def ordered(expr: sp.Expr, rank: Mapping[sp.Expr, int]) -> list[sp.Expr]:
     return parts
 
 
+def fraction(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """Numerator and denominator as written: negative powers go below, ``exp(-u)`` stays above."""
+    coefficient, rest = expr.as_coeff_Mul()
+    below = [f for f in sp.Mul.make_args(rest) if f.is_Pow and f.args[1].is_number and f.args[1].is_negative]
+    above = [f for f in sp.Mul.make_args(rest) if f not in below]
+    if not coefficient.is_Rational:
+        return sp.Mul(coefficient, *above), sp.Mul(*(1 / f for f in below))
+    return sp.Mul(coefficient.p, *above), sp.Mul(coefficient.q, *(1 / f for f in below))
+
+
 def negative(expr: sp.Expr) -> bool:
     """Whether a term is written with a minus sign."""
     coefficient = expr.as_coeff_Mul()[0]
@@ -100,7 +110,7 @@ class _Speller:
     def _product(self, expr: sp.Expr) -> tuple[str, int]:
         if negative(expr):
             return f"-{self.inside(-expr, MUL)}", UNARY
-        above, below = expr.as_numer_denom() if expr.is_commutative else (expr, sp.Integer(1))
+        above, below = fraction(expr)
         if below != 1 and not any(p.is_Add for p in sp.Mul.make_args(above)):
             top, bottom = self._factors(above), below
             if self.style.fraction:
