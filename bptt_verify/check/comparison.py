@@ -26,6 +26,7 @@ RELATIVE = 1e-9  # an error this small, relative to the block's largest entry, i
 EVERY_ELEMENT = 600  # blocks up to this size are compared in every element
 SAMPLED, SAMPLED_DIFFERENCES = 200, 12  # elements compared otherwise, and by finite differences
 DIRECTIONS, DIRECTIONS_DIFFERENCES = 4, 3
+USELESS = 0.02  # a finite difference whose error is this part of the largest one is not used
 BLURRED = 1e-2  # a noise floor above this part of the scale leaves nothing to compare
 
 Method = Literal["complex step", "finite differences"]
@@ -130,7 +131,11 @@ def _by_differences(
     probes += [(block, scale * d) for d in directions]
     wobble = noise.loss_noise(bench.problem.loss, arrays, noise.DOUBLE, bench.rng)
     seen = reference.difference_slopes(bench.problem.loss, arrays, probes, wobble)
-    return Expected(positions, directions, seen.values / scale, seen.errors / scale, seen.trusted)
+    values, errors = seen.values / scale, seen.errors / scale
+    with np.errstate(all="ignore"):  # an error as large as the numbers themselves tells nothing
+        largest = np.max(np.where(seen.trusted, np.abs(values), 0.0), initial=0.0)
+        telling = seen.trusted & (errors <= USELESS * largest)
+    return Expected(positions, directions, values, errors, telling if largest else seen.trusted)
 
 
 def compare(bench: Bench, point: Point, block: str) -> Outcome:
