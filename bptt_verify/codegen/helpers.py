@@ -108,6 +108,16 @@ def _step(u: Any, out: Any = None) -> Any:
     """1 where the real part is positive, else 0."""
     return np.multiply(np.ones_like(u), u.real > 0, out=out)
 ''',
+    "_abs": '''
+def _abs(u: Any, out: Any = None) -> Any:
+    """|u|, judged by the real part."""
+    return np.multiply(u, np.where(u.real < 0, -1, 1).astype(u.dtype), out=out)
+''',
+    "_sign": '''
+def _sign(u: Any, out: Any = None) -> Any:
+    """-1, 0 or 1 by the real part, in the dtype of u."""
+    return np.multiply(np.ones_like(u), np.sign(u.real), out=out)
+''',
     "_scatter": '''
 def _scatter(classes: Any, rows: Any, count: int) -> Any:
     """For each class the sum of the rows that belong to it: an array (count, row length)."""

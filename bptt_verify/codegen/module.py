@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bptt_verify.codegen.body import INDENT, Body
 from bptt_verify.codegen.helpers import HELPERS, PREPARE, TRACE
 from bptt_verify.codegen.scope import USED_NAMES
-from bptt_verify.derivation.adjoint import DIFFERENTIABLE
+from bptt_verify.derivation.reverse import DIFFERENTIABLE
 from bptt_verify.errors import UnsupportedError
 from bptt_verify.program import BATCH, TIME, Array, Program, digest, formula, size_of
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
-from bptt_verify.derivation.adjoint import adjoint
 from bptt_verify.derivation.equations import inline, prune
-from bptt_verify.derivation.jacobian import jacobian
+from bptt_verify.derivation.local import jacobian
+from bptt_verify.derivation.reverse import adjoint
 from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence
 from bptt_verify.program import BATCH, TIME, Contract, Equation, Notation, Pointwise, Program, Ref

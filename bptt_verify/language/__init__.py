@@ -1,6 +1,7 @@
 """How a recurrence is written: declarations, operators, functions, losses, and the tracer."""
 
 from bptt_verify.language.declarations import Declaration, Input, Param, State, Step, Target
+from bptt_verify.language.definition import Recurrence, recurrence
 from bptt_verify.language.elementwise import (
     ElementwiseFunction,
     atan,
@@ -20,7 +21,6 @@ from bptt_verify.language.elementwise import (
     tanh,
 )
 from bptt_verify.language.losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
-from bptt_verify.language.recurrence import Recurrence, recurrence
 from bptt_verify.language.reductions import dot, mean, softmax, sum
 from bptt_verify.language.stepping import run
 from bptt_verify.language.values import Value

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bptt_verify.language.recurrence import Recurrence
+from bptt_verify.language.definition import Recurrence
 
 
 def run(rec: Recurrence, arrays: Mapping[str, Any]) -> tuple[Any, Any, dict[str, Any]]:

@@ -77,6 +77,18 @@ def numpy_step(u: Any) -> Any:
     return (u.real > 0).astype(u.dtype)
 
 
+def numpy_abs(u: Any) -> Any:
+    """|u|, judged by the real part: analytic away from 0."""
+    u = np.asarray(u)
+    return np.where(u.real < 0, -u, u)
+
+
+def numpy_sign(u: Any) -> Any:
+    """-1, 0 or 1 by the real part, in the dtype of u."""
+    u = np.asarray(u)
+    return np.sign(u.real).astype(u.dtype)
+
+
 def numpy_relu(u: Any) -> Any:
     """max(u, 0), judged by the real part."""
     u = np.asarray(u)
@@ -90,19 +102,16 @@ class Elementwise:
     Attributes
     ----------
     numpy : callable
-        Its meaning on arrays (complex ones too where ``analytic``).
+        Its meaning on arrays, complex ones too: what has a kink is judged by the real part.
     code : str
         How generated code calls it; ``_name`` is a helper that the generator emits with it.
     slope : callable (u, s) -> SymPy expression, or None
         The derivative from argument u and saved output s; None: SymPy's own derivative.
-    analytic : bool
-        Whether complex step may be used through it.
     """
 
     numpy: Callable[[Any], Any]
     code: str
     slope: Callable[[sp.Expr, sp.Expr], sp.Expr] | None = None
-    analytic: bool = True
 
 
 FUNCTIONS: dict[type, Elementwise] = {
@@ -128,8 +137,8 @@ FUNCTIONS: dict[type, Elementwise] = {
     sp.erfc: Elementwise(scipy.special.erfc, "scipy.special.erfc"),
     sp.loggamma: Elementwise(scipy.special.loggamma, "scipy.special.loggamma"),
     sp.digamma: Elementwise(scipy.special.digamma, "scipy.special.digamma"),
-    sp.Abs: Elementwise(np.abs, "np.abs", lambda u, s: sp.sign(u), analytic=False),
-    sp.sign: Elementwise(np.sign, "np.sign", lambda u, s: sp.Integer(0), analytic=False),
+    sp.Abs: Elementwise(numpy_abs, "_abs", lambda u, s: sp.sign(u)),
+    sp.sign: Elementwise(numpy_sign, "_sign", lambda u, s: sp.Integer(0)),
 }
 
 # Kinds of SymPy expression that are evaluated by structure rather than by this table.
@@ -159,8 +168,8 @@ def stable(expr: sp.Expr) -> sp.Expr:
 
 def supported() -> str:
     """The list for error messages."""
-    names = sorted({c.__name__ for c in FUNCTIONS} | {c.__name__ for c in STRUCTURE[3:]})
-    return ", ".join(names)
+    names = {c.__name__ for c in (*FUNCTIONS, *STRUCTURE[3:])} - {"digamma"}  # only as a slope
+    return ", ".join(sorted(names))
 
 
 def derivative(expr: sp.Expr, argument: sp.Symbol, output: sp.Expr) -> sp.Expr:

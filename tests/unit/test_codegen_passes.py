@@ -72,8 +72,9 @@ u, v, w = sp.symbols("u v w", real=True)
 @pytest.mark.parametrize(
     "expr",
     [
-        u + v, u - v, -u - v, 1 - u**2, u * (1 - v**2) * w, -u * v, u / v, 1 / (1 + u**2), (u + v) * (u - v), 3 * u - 2,
-        sp.Rational(1, 3) * u * v, sp.sqrt(1 + u**2), sp.tanh(u) * v + sp.exp(-w), u**3, 1 / u**2, -u, u * v - w * (1 - u),
+        u + v, u - v, -u - v, 1 - u**2, u * (1 - v**2) * w, -u * v, u / v, 1 / (1 + u**2), (u + v) * (u - v),
+        3 * u - 2, sp.Rational(1, 3) * u * v, sp.sqrt(1 + u**2), sp.tanh(u) * v + sp.exp(-w), u**3, 1 / u**2,
+        -u, u * v - w * (1 - u), u * sp.exp(-(v**2)) / w,
         (u - v) / (2 * w), -3 / u, 2 - (u - v),
     ],
     ids=str,

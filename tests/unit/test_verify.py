@@ -161,7 +161,7 @@ ONE |= {"b_h": np.ones(1), "W_qh": np.ones((1, 1)), "b_q": np.ones(1)}
         ({"fn": lambda x: 0}, "takes no argument 'W_hx'"),
         ({"fn": lambda q, **kw: 0}, "'q'"),
     ],
-    ids=lambda x: str(x)[:40],
+    ids=lambda x: x if isinstance(x, str) else "call",
 )  # fmt: skip
 def test_wrong_calls_name_the_value_and_what_was_expected(kwargs, words):
     call = {"fn": KERNEL.loss_and_grad, "against": cells.elman, "rng": 0} | kwargs

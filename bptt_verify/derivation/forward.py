@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import sympy as sp
 
-from bptt_verify.derivation.adjoint import DIFFERENTIABLE
 from bptt_verify.derivation.equations import Names, Operands, pointwise, prune
+from bptt_verify.derivation.reverse import DIFFERENTIABLE
 from bptt_verify.program import (
     Array,
     Carry,
