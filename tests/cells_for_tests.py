@@ -489,5 +489,3 @@ def names_of_derived_values(
 
 EXTRA_CELLS = {name: value for name, value in globals().items() if type(value).__name__ == "Recurrence"}
 ALL_CELLS = {**CATALOGUE, **EXTRA_CELLS}
-# Functions with kinks are not analytic, but away from a kink complex step still holds, except through |u|.
-NOT_ANALYTIC = {"user_functions", "many_functions"}

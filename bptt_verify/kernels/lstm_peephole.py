@@ -898,7 +898,7 @@ def _buffers(workspace: dict[str, Any] | None, dtype: Any) -> Any:
 
 
 def _sigmoid(u: Any, out: Any = None) -> Any:
-    """1 / (1 + exp(-u)), for real and complex arrays; where exp overflows, the result is 0 as it should be."""
+    """1 / (1 + exp(-u)), for real and complex arrays; where exp overflows, the result is 0."""
     if u.dtype.kind == "c":
         u = np.maximum(u.real, -700.0) + 1j * u.imag
     out = np.negative(u, out=out)

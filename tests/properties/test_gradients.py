@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cells_for_tests import ALL_CELLS, NOT_ANALYTIC, draw
+from cells_for_tests import ALL_CELLS, draw
 from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
 from recurrences_for_tests import recurrence_of, recurrence_texts
@@ -107,37 +107,25 @@ def test_random_recurrences_mean_what_their_functions_do(text, T, B, seed):
     assert abs(values[results["loss"]] - loss) <= 1e-12 * size
 
 
-@pytest.mark.parametrize("name", [n for n in ALL_CELLS if n not in NOT_ANALYTIC])
+def reference(rec):
+    """The author's function; the traced program where Python's own ``abs`` would drop the complex step."""
+    if rec.name == "many_functions":
+        return lambda moved: evaluate(rec.program, moved)[dict(rec.program.results)["loss"]]
+    return lambda moved: run(rec, moved)[0]
+
+
+@pytest.mark.parametrize("name", ALL_CELLS)
 @pytest.mark.parametrize(("T", "B"), [(1, 1), (4, 2)])
 def test_gradients_of_cells(name, T, B):
     rec, rng = ALL_CELLS[name], np.random.default_rng(T)
     arrays = draw(rec, rng, T, B)
     kernel = generate(rec)
     _, gradient = kernel.loss_and_grad(**arrays)
-    check_gradient(arrays, gradient, lambda moved: run(rec, moved)[0], rng, rounding={})
+    check_gradient(arrays, gradient, reference(rec), rng, rounding={})
     check_duality(kernel, arrays, gradient, rng)
 
 
-@pytest.mark.parametrize("name", NOT_ANALYTIC)
-def test_gradients_of_cells_with_kinks(name):
-    """Complex step does not see through |u|: central differences, extrapolated, at points away from kinks."""
-    rec, rng = ALL_CELLS[name], np.random.default_rng(0)
-    arrays = draw(rec, rng, 3, 2)
-    kernel = generate(rec)
-    _, gradient = kernel.loss_and_grad(**arrays)
-    check_duality(kernel, arrays, gradient, rng)
-    for block, g in gradient.items():
-        direction = rng.normal(size=np.shape(arrays[block]))
-
-        def slope(step, block=block, direction=direction):
-            up, down = (run(rec, {**arrays, block: arrays[block] + s * direction})[0] for s in (step, -step))
-            return (up - down) / (2 * step)
-
-        wanted = (4 * slope(1e-4) - slope(2e-4)) / 3
-        assert abs(np.sum(g * direction) - wanted) <= 1e-9 * np.linalg.norm(g) * np.linalg.norm(direction)
-
-
-@pytest.mark.parametrize("name", [n for n in ALL_CELLS if n not in NOT_ANALYTIC])
+@pytest.mark.parametrize("name", ALL_CELLS)
 def test_local_jacobians_of_cells(name):
     """One step, so that the whole derivative of a state is its local one."""
     rec = ALL_CELLS[name]
