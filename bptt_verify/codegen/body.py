@@ -29,6 +29,7 @@ from bptt_verify.program import (
     formula,
     symbol,
 )
+from bptt_verify.program.spelling import negative, ordered
 
 INDENT = "    "
 BACKWARD = "# Backward in time. T2: λ_t = c_t + J_{t+1}ᵀ λ_{t+1}"
@@ -110,9 +111,14 @@ class Body:
 
     def _added(self, e: Pointwise, host: Ref) -> list[str]:
         """``host`` under its new name, the other terms added in place."""
-        rest = replace(e, expr=e.expr - symbol(host), operands=tuple(o for o in e.operands if o != host))
         code = self.scope.codes[e.name]
-        return [f"{code} = {self.scope.codes[host.name]}", f"{code} += {value(rest, self.scope)}"]
+        lines = [f"{code} = {self.scope.codes[host.name]}"]
+        rank = {symbol(r): k for k, r in enumerate(e.operands)}
+        for term in ordered(e.expr, rank):
+            if term != symbol(host):
+                part = replace(e, expr=-term if negative(term) else term)
+                lines.append(f"{code} {'-' if negative(term) else '+'}= {value(part, self.scope)}")
+        return lines
 
     def _carried(self, e: Equation) -> list[str]:
         """The series of a carried value, with its boundary filled in."""

@@ -117,7 +117,7 @@ def loss_and_grad(
     np.dot(h[1:].reshape(T * B, n), W_qh.T, out=o.reshape(T * B, q))
     # error_t = o_t - y_t
     error = o
-    error += -y
+    error -= y
     # square_t = error_tᵀ error_t
     square = np.einsum("tbq,tbq->tb", error, error)
     # step_loss_t = square_t/2
@@ -249,7 +249,7 @@ def jvp(
     np.dot(h[1:].reshape(T * B, n), W_qh.T, out=o.reshape(T * B, q))
     # error_t = o_t - y_t
     error = o
-    error += -y
+    error -= y
     # W_hx_x_dot_1_t = W_hx_dot x_t
     W_hx_x_dot_1 = buffer("W_hx_x_dot_1", T, B, n)
     np.dot(x.reshape(T * B, d), W_hx_dot.T, out=W_hx_x_dot_1.reshape(T * B, n))

@@ -20,7 +20,7 @@ from bptt_verify.program.nodes import (
     Select,
     symbol,
 )
-from bptt_verify.program.spelling import Style, spell
+from bptt_verify.program.spelling import Style, decimal, spell
 
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 Replaced = Mapping[str, str]  # names whose own formula is written in their place
@@ -71,7 +71,7 @@ def _power(base: str, exponent: str) -> str:
 TEXT = Notation(
     ref=spelled,
     call=lambda f, args: f"{f}({', '.join(args)})",
-    number=lambda n: str(n) if n.is_Rational else f"{float(n):g}",
+    number=lambda n: f"{float(n):.12g}" if decimal(n) else str(n),
     power=_power,
     root=lambda u: f"√({u})",
     fraction=None,

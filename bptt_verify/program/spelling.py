@@ -56,12 +56,17 @@ def ordered(expr: sp.Expr, rank: Mapping[sp.Expr, int]) -> list[sp.Expr]:
     return parts
 
 
+def decimal(number: sp.Expr) -> bool:
+    """Whether a number is written with a point (0.9) rather than as a fraction (1/2, 1/3)."""
+    return not number.is_Rational or (int(number.q) % 5 == 0 and 10**12 % int(number.q) == 0)
+
+
 def fraction(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     """Numerator and denominator as written: negative powers go below, ``exp(-u)`` stays above."""
     coefficient, rest = expr.as_coeff_Mul()
     below = [f for f in sp.Mul.make_args(rest) if f.is_Pow and f.args[1].is_number and f.args[1].is_negative]
     above = [f for f in sp.Mul.make_args(rest) if f not in below]
-    if not coefficient.is_Rational:
+    if not coefficient.is_Rational or decimal(coefficient):
         return sp.Mul(coefficient, *above), sp.Mul(*(1 / f for f in below))
     return sp.Mul(coefficient.p, *above), sp.Mul(coefficient.q, *(1 / f for f in below))
 

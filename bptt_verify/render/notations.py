@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import html
-import re
 
 import sympy as sp
 
 from bptt_verify.program import TIME, Notation, Ref
+from bptt_verify.program.spelling import decimal
 
 _MARKS = {"bar": r"\bar", "dot": r"\dot"}
 _TIMES = {0: "t", -1: "t-1", 1: "t+1"}
@@ -49,7 +49,7 @@ def _latex_call(name: str, args: list[str]) -> str:
 LATEX = Notation(
     ref=_latex_ref,
     call=_latex_call,
-    number=lambda n: sp.latex(n) if n.is_Rational else f"{float(n):g}",
+    number=lambda n: f"{float(n):.12g}" if decimal(n) else sp.latex(n),
     power=lambda base, exponent: f"{{{base}}}^{{{exponent}}}",
     root=lambda u: rf"\sqrt{{{u}}}",
     fraction=lambda top, bottom: rf"\frac{{{top}}}{{{bottom}}}",
@@ -80,7 +80,7 @@ def _html_sigma(over: str) -> str:
 HTML = Notation(
     ref=_html_ref,
     call=lambda f, args: f"{'σ' if f == 'sigmoid' else html.escape(f)}({', '.join(args)})",
-    number=lambda n: re.sub("-", "−", str(n) if n.is_Rational else f"{float(n):g}"),
+    number=lambda n: (f"{float(n):.12g}" if decimal(n) else str(n)).replace("-", "−"),
     power=lambda base, exponent: f"{base}<sup>{exponent}</sup>",
     root=lambda u: f"√({u})",
     fraction=None,

@@ -208,7 +208,7 @@ def test_formulas_read_as_written():
 def test_a_choice_is_written_with_its_conditions():
     x = Ref("x", ROW)
     leaky = pointwise("u", lambda a: sp.Piecewise((a, a > 0), (a / 10, True)) + 1, x)
-    assert "{x_t if x_t > 0, else x_t/10}" in formula(leaky)
+    assert "{x_t if x_t > 0, else 0.1 x_t}" in formula(leaky)
 
 
 def test_transposed_operands_are_marked():
