@@ -1,8 +1,9 @@
 """From a recurrence, or a loss function, to the Problem that the numerical verifier judges.
 
-The inputs decide what is caught. Those drawn here have distinct sizes for every axis, T from 1 to 40,
-more than one sequence, a non-zero initial state, uneven weights, and a vanishing, a saturated and a
-growing regime.
+The inputs decide what is caught. Those drawn here have distinct sizes for every axis, T from 1 to 60,
+more than one sequence, a non-zero initial state, uneven, zero and negative weights, a vanishing, a
+saturated and a growing regime, gradients large enough to meet a clip, and other parameters on the same
+series.
 """
 
 from __future__ import annotations
@@ -28,12 +29,16 @@ ATTEMPTS = 20  # how often a case is drawn anew where the loss is not finite
 
 @dataclass(frozen=True)
 class Regime:
-    """How one case is drawn: its length, its batch, the gain of the matrices."""
+    """How one case is drawn: its length, its batch, the gain of the matrices, the size of the loss.
+
+    Where ``size`` is not 1, real targets have that size, and weights are that large, signed, and some zero.
+    """
 
     name: str
     steps: int
     batch: int
     gain: float
+    size: float = 1.0
 
 
 REGIMES = (
@@ -43,7 +48,8 @@ REGIMES = (
     Regime("vanishing", 12, 2, 0.15),
     Regime("saturated", 6, 2, 3.0),
     Regime("growing", 9, 2, 1.7),
-    Regime("long", 40, 2, 1.0),
+    Regime("large", 4, 5, 1.0, size=1e3),
+    Regime("long", 60, 2, 1.0),
 )
 
 
@@ -270,7 +276,11 @@ def recurrence_cases(
                 values = evaluate(rec.program, arrays)
             if np.isfinite(values[dict(rec.program.results)["loss"]]):
                 break
-        yield Case(f"{regime.name} (T={regime.steps}, B={regime.batch})", arrays)
+        size = f"(T={regime.steps}, B={regime.batch})"
+        yield Case(f"{regime.name} {size}", arrays)
+        if regime.name == "batch":  # what is remembered from the same series must not be used
+            params = {p: arrays[p] * rng.uniform(0.5, 1.0, size=arrays[p].shape) for p in rec.params}
+            yield Case(f"other parameters {size}", {**arrays, **params})
 
 
 def _drawn(
@@ -287,11 +297,15 @@ def _drawn(
         if d.onehot:
             arrays[name] = rng.integers(0, shape[0], size=series)
         elif d.role in ("input", "target"):
-            arrays[name] = real((*series, *shape), 1.0)
+            arrays[name] = real((*series, *shape), regime.size if d.role == "target" else 1.0)
         elif d.role == "state":
             arrays[f"{name}0"] = real((regime.batch, *shape), 0.7)
         else:
             gain = regime.gain / np.sqrt(shape[-1]) if len(shape) == 2 else 0.5
             arrays[name] = real(shape, gain)
-    arrays["weights"] = rng.uniform(0.2, 1.0, size=(regime.steps, regime.batch))
+    weights = rng.uniform(0.2, 1.0, size=(regime.steps, regime.batch))
+    if regime.size != 1:
+        weights *= regime.size * rng.choice([-1.0, 0.0, 1.0, 1.0], size=weights.shape)
+        weights[-1, -1] = regime.size
+    arrays["weights"] = weights
     return arrays
