@@ -28,7 +28,7 @@ SAMPLED, SAMPLED_DIFFERENCES = 200, 12  # elements compared otherwise, and by fi
 DIRECTIONS, DIRECTIONS_DIFFERENCES = 4, 3
 USELESS = 0.02  # a finite difference whose error is this part of the largest one is not used
 ROUNDED = 1e-6  # what a function in double precision may lose to rounding of its own and still be right
-TINY = 1.5  # blocks below eps to this power, beside the largest, may be lost to rounding of saturated units
+TINY = 2  # blocks below eps to this power, beside the largest, may be lost to rounding of saturated units
 BLURRED = 1e-2  # a noise floor above this part of the scale leaves nothing to compare
 
 Method = Literal["complex step", "finite differences"]
@@ -188,7 +188,8 @@ def conditioning(bench: Bench, arrays: Arrays, block: str, method: Method) -> fl
     direction = signs(np.shape(arrays[block]), bench.rng)
     if method == "complex step":
         along = partial(reference.complex_slopes, bench.problem.loss, block=block, direction=direction)
-        return noise.slope_noise(lambda points: along(points=points), arrays, bench.precision, bench.rng)
+        moved = noise.slope_noise(lambda points: along(points=points), arrays, bench.precision, bench.rng)
+        return max(moved, _saturation(bench, arrays, block, direction))
     if bench.precision.eps <= noise.DOUBLE.eps:
         return 0.0  # the finite differences' own errors are larger
     slope = scatter.difference_slope(bench.problem, bench.rng)
@@ -200,6 +201,15 @@ def conditioning(bench: Bench, arrays: Arrays, block: str, method: Method) -> fl
         bench.rng,
     )
     return moved if np.isfinite(moved) else 0.0
+
+
+def _saturation(bench: Bench, arrays: Arrays, block: str, direction: Array) -> float:
+    """How far the directional derivative moves when the slopes of saturating functions lose digits."""
+    if bench.problem.rough is None:
+        return 0.0
+    rough = bench.problem.rough(bench.precision.eps, bench.rng)
+    exact = reference.complex_slope(bench.problem.loss, arrays, block, direction)
+    return magnitude(reference.complex_slopes(rough, [arrays] * noise.DRAWS, block, direction) - exact)
 
 
 def noise_slack(bench: Bench, point: Point, block: str, scale: float, moved: float) -> float:
@@ -246,6 +256,8 @@ def _lost(bench: Bench, point: Point, block: str, gap: float, scale: float) -> b
 
     So it can in a block that is tiny beside the others, if it is gone or nearly right.
     """
+    if bench.problem.rough is not None:  # then the noise floor knows about it
+        return False
     largest = max(magnitude(g) for g in point.grads.values())
     tiny = scale < bench.precision.eps**TINY * largest
     return bool(tiny and (magnitude(point.grads[block]) == 0 or gap < 5 * BLURRED * scale))
@@ -269,6 +281,8 @@ def _systematic(
         if _lost(bench, point, probe[0], gap / magnitude(probe[1]), scale):
             return "undecided", "it is so small beside the other gradients that rounding may have taken it"
         return "wrong", ""
+    if gap > 1e3 * magnitude(errors) and gap > ROUNDED * scale * magnitude(probe[1]):
+        return "wrong", "the error is at this point alone: does it depend on earlier calls?"
     spread = magnitude(errors) / (magnitude(probe[1]) * scale) if scale else np.inf
     if gap <= 4 * magnitude(errors) and spread < (5 * BLURRED if bench.precision.eps > 1e-10 else ROUNDED):
         return "right", f"rounding limits the comparison to {spread:.1g}"

@@ -67,7 +67,10 @@ def call(fn: GradientFunction, arrays: Arrays) -> Result:
     if not isinstance(grads, Mapping):
         what = f"the gradients are a {type(grads).__name__}; expected a mapping from names to arrays"
         return Result(nothing, failure=what)
-    return Result(np.asarray(loss), {str(k): np.asarray(g) for k, g in grads.items()})
+    try:
+        return Result(np.asarray(loss), {str(k): np.asarray(g) for k, g in grads.items()})
+    except ValueError as error:
+        return Result(nothing, failure=f"what the function returned is no array: {error}")
 
 
 def provided(problem: Problem, arrays: Arrays, result: Result) -> dict[str, Array]:

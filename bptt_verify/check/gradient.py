@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -96,7 +97,8 @@ def _stepped(bench: Bench, points: Sequence[Point]) -> list[Point]:
     """First, middle and last step alone, in up to three cases, the longest among them."""
     if bench.problem.at_step is None:
         return []
-    counts = [(location.step_count(bench, p.arrays) or 0, p) for p in points]
+    finite = [p for p in points if all(np.all(np.isfinite(g)) for g in p.grads.values())]
+    counts = [(location.step_count(bench, p.arrays) or 0, p) for p in finite]
     long = [(t, p) for t, p in counts if t >= 2]
     chosen = sorted(long, key=lambda c: -c[0])[:1] + long[:: max(1, len(long) // STEPPED_CASES)]
     unique = {id(p): (t, p) for t, p in chosen}
@@ -112,7 +114,8 @@ def _evidence(bench: Bench, method: Method, blocks: Sequence[str], outcomes: Seq
     mine = [o for o in outcomes if o.block in blocks]
     wrong = [b for b in blocks if any(o.block == b and o.state == "wrong" for o in mine)]
     findings = tuple(location.finding(bench, [o for o in mine if o.block == b]) for b in wrong)
-    told = {o.block for o in mine if o.state == "right"}
+    right, open_ = (Counter(o.block for o in mine if o.state == s) for s in ("right", "undecided"))
+    told = {b for b in blocks if right[b] > open_[b]}  # one among many undecided tells nothing
     needed = {b for b in blocks if b in bench.problem.required or any(o.block == b for o in mine)}
     verdict: Verdict = "verified" if needed and needed <= told else "inconclusive"
     judged = [o for o in mine if o.state in ("right", "wrong")]

@@ -93,7 +93,8 @@ def loss_noise(loss: Loss, arrays: Arrays, precision: Precision, rng: np.random.
     digits = LAST_DIGITS * precision.eps
     points = [arrays, *(nearby(arrays, digits, rng) for _ in range(DRAWS))]
     here, *moved = np.real(many_losses(loss, points))
-    return float(max(*(abs(m - here) for m in moved), precision.eps * abs(here)))
+    own = max(precision.eps, working_precision([np.array([here, *moved])]).eps)
+    return float(max(*(abs(m - here) for m in moved), own * abs(here)))
 
 
 def slope_noise(

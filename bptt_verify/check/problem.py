@@ -56,6 +56,9 @@ class Problem:
         ``shorten(arrays, T)``: the same arrays cut to their first T steps.
     provides_loss : bool
         Whether the loss returned by the function under test is compared too.
+    rough : callable, optional
+        ``rough(eps, rng)``: the same loss, but the slopes of its saturating functions are off by a few
+        eps. That is what ``1 - h**2`` loses once h rounds to 1, and what no right function can avoid.
     """
 
     subject: str
@@ -67,6 +70,7 @@ class Problem:
     at_step: Callable[[Arrays, int], Arrays] | None = None
     shorten: Callable[[Arrays, int], Arrays] | None = None
     provides_loss: bool = True
+    rough: Callable[[float, np.random.Generator], Loss] | None = None
 
     @property
     def blocks(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ Analytic = Literal["yes", "no", "unclear"]
 
 
 def _complex_copy(arrays: Arrays) -> dict[str, Array]:
-    return {k: a.astype(np.complex128) if noise.is_real(a) else a for k, a in arrays.items()}
+    return {k: np.asarray(a, np.complex128) if noise.is_real(a) else a for k, a in arrays.items()}
 
 
 def _imaginary(loss: Loss, points: Sequence[Arrays]) -> Array:
@@ -61,7 +61,7 @@ def complex_elements(loss: Loss, arrays: Arrays, block: str, positions: Sequence
         h = step * unit(arrays, block)
         points = []
         for position in positions:
-            moved = still[block].copy()
+            moved = np.array(still[block])
             moved.reshape(-1)[position] += 1j * h
             points.append({**still, block: moved})
         changes = _imaginary(loss, points)

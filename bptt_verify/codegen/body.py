@@ -139,6 +139,9 @@ class Body:
             return [*before, self._into(scope.read(Ref(e.name, e.labels)).code, text)]
         if isinstance(e, Pointwise) and e.expr.is_Symbol and e.name in dict(self.program.results).values():
             text = f"{text}.copy()"  # what is returned is never the caller's own array
+        if isinstance(e, Pointwise) and not e.operands:  # a constant still has a shape and a dtype
+            shape = ", ".join(map(scope.size, e.labels))
+            return [f"{code} = np.full([{shape}], {text}, dtype)"]
         broadcast = isinstance(e, Pointwise) and {x for r in e.operands for x in r.labels} < set(e.labels)
         if broadcast:
             return [f"{code} = {scope.empty(e.name, e.labels)}", f"{code}[...] = {text}"]

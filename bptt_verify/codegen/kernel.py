@@ -23,7 +23,7 @@ FEEDBACK = ("free",)
 STYLES = ("fast", "plain")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """Generated gradient code: the source, and its functions ready to call.
 
@@ -87,6 +87,13 @@ class Kernel:
         return self._run("jvp", arrays, tangents)  # type: ignore[no-any-return]
 
     def _run(self, function: str, *args: Any, **arrays: Any) -> Any:
+        for what, given in zip(
+            ("arrays", "tangents" if function == "jvp" else "cotangents"), args, strict=False
+        ):
+            if not isinstance(given, Mapping):
+                raise ArrayError(
+                    f"{self.name}.{function}: {what}={given!r:.40}; expected a dict of arrays by name."
+                )
         known = self.namespace["SHAPES"]
         unknown = [n for n in arrays if n not in known]
         if unknown:

@@ -26,7 +26,7 @@ from bptt_verify.language.values import Value
 from bptt_verify.program import Program, listing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recurrence:
     """A recurrence: its declarations, the author's function, and the Program traced from it.
 

@@ -110,6 +110,8 @@ class Value:
             raise SizeError(
                 f"{here()}: .T of {describe(self)}; expected a matrix. A vector needs no transpose."
             )
+        if self.kind == "transpose":
+            return self.args[0]  # type: ignore[no-any-return]
         return Value("transpose", (self,), self.sizes[::-1])
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:

@@ -76,7 +76,7 @@ class Walk:
         if expr.is_Pow:
             return self._power(*expr.args)
         kind = KIND.get(expr.func, expr.func)
-        if kind in FUNCTIONS or kind is sp.polygamma:
+        if kind in FUNCTIONS:
             return domain.apply(kind, [self(a) for a in expr.args])
         raise UnsupportedError(f"{expr.func.__name__}: no exact meaning; expected functions of the table.")
 

@@ -63,8 +63,6 @@ def opaque(expr: sp.Expr, letters: dict[sp.Expr, sp.Expr]) -> sp.Expr:
         return letters[expr]
     if expr.is_Atom:
         return expr
-    if expr.func is sp.polygamma and expr.args[0] == 0:  # SymPy's spelling of digamma in derivatives
-        return OPAQUE[sp.digamma](opaque(expr.args[1], letters))
     function = expr.func if expr.is_number else OPAQUE.get(expr.func, expr.func)
     return function(*(opaque(a, letters) for a in expr.args))
 

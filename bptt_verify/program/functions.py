@@ -135,8 +135,6 @@ FUNCTIONS: dict[type, Elementwise] = {
     sp.atanh: Elementwise(np.arctanh, "np.arctanh"),
     sp.erf: Elementwise(scipy.special.erf, "scipy.special.erf"),
     sp.erfc: Elementwise(scipy.special.erfc, "scipy.special.erfc"),
-    sp.loggamma: Elementwise(scipy.special.loggamma, "scipy.special.loggamma"),
-    sp.digamma: Elementwise(scipy.special.digamma, "scipy.special.digamma"),
     sp.Abs: Elementwise(numpy_abs, "_abs", lambda u, s: sp.sign(u)),
     sp.sign: Elementwise(numpy_sign, "_sign", lambda u, s: sp.Integer(0)),
 }
@@ -168,8 +166,7 @@ def stable(expr: sp.Expr) -> sp.Expr:
 
 def supported() -> str:
     """The list for error messages."""
-    names = {c.__name__ for c in (*FUNCTIONS, *STRUCTURE[3:])} - {"digamma"}  # only as a slope
-    return ", ".join(sorted(names))
+    return ", ".join(sorted({c.__name__ for c in (*FUNCTIONS, *STRUCTURE[3:])}))
 
 
 def derivative(expr: sp.Expr, argument: sp.Symbol, output: sp.Expr) -> sp.Expr:
@@ -181,5 +178,4 @@ def derivative(expr: sp.Expr, argument: sp.Symbol, output: sp.Expr) -> sp.Expr:
         return 1 / (2 * output)
     slope = sp.diff(expr, argument)
     # Kinks have measure zero: a jump contributes no slope there, and sign(0) = 0.
-    slope = slope.replace(sp.DiracDelta, lambda *a: sp.Integer(0))
-    return slope.replace(lambda e: e.func is sp.polygamma and e.args[0] == 0, lambda e: sp.digamma(e.args[1]))
+    return slope.replace(sp.DiracDelta, lambda *a: sp.Integer(0))

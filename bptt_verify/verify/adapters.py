@@ -72,7 +72,10 @@ def adapted(fn: Any, known: Mapping[str, Any] | None) -> Adapted:
 
 def as_array(value: Any, name: str) -> np.ndarray[Any, Any]:
     """A user's input as an array of numbers."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise UsageError(f"inputs: {name} is no array ({error}); expected numbers of one shape.") from error
     if array.dtype.kind not in "fiub":
         raise UsageError(f"inputs: {name} has dtype={array.dtype}; expected real numbers or integer classes.")
     return array

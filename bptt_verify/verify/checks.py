@@ -13,7 +13,7 @@ from bptt_verify.language import Recurrence
 from bptt_verify.verdict import Evidence, Report, combine
 from bptt_verify.verify.adapters import Adapted, adapted, as_array
 from bptt_verify.verify.diagnosis import diagnosis
-from bptt_verify.verify.problems import DRAWS, Inputs, Reduction, recurrence_problem
+from bptt_verify.verify.problems import DRAWS, Inputs, Reduction, drawn, recurrence_problem
 
 DIAGNOSED_STEPS = 12  # cases longer than this add nothing to a diagnosis but time
 
@@ -113,11 +113,11 @@ def loss_problem(fn: Callable[..., Any], loss: Callable[..., Any], inputs: Input
         )
 
     def draw(rng: np.random.Generator) -> Iterator[Case]:
-        given = [inputs(rng) for _ in range(DRAWS)] if callable(inputs) else [inputs]
+        given = [drawn(inputs, rng) for _ in range(DRAWS)] if callable(inputs) else [inputs]
         for k, arrays in enumerate(given):
             yield Case(f"inputs {k + 1}", _arrays(arrays))
 
-    first = _arrays(inputs(np.random.default_rng(0)) if callable(inputs) else inputs)
+    first = _arrays(drawn(inputs, np.random.default_rng(0)) if callable(inputs) else inputs)
     blocks = tuple(k for k, v in first.items() if v.dtype.kind == "f")
     if not blocks:
         raise UsageError(
@@ -125,7 +125,24 @@ def loss_problem(fn: Callable[..., Any], loss: Callable[..., Any], inputs: Input
         )
     name = getattr(loss, "__qualname__", None) or type(loss).__name__
     sent = adapted(loss, first)
-    return Problem(f"the gradient of {name}", blocks, (), lambda arrays: sent(arrays), draw)
+
+    def reference(arrays: Arrays) -> Any:
+        return sent({k: np.array(v) for k, v in arrays.items()})  # it may work in place
+
+    _check_scalar(reference, first, name)
+    return Problem(f"the gradient of {name}", blocks, (), reference, draw)
+
+
+def _check_scalar(loss: Callable[[Arrays], Any], arrays: Arrays, name: str) -> None:
+    try:
+        value = np.asarray(loss(arrays))
+    except Exception as error:
+        raise UsageError(
+            f"the loss {name} failed on the inputs with {type(error).__name__}: {error}"
+        ) from error
+    if value.ndim or value.dtype.kind not in "fiu":
+        shown = f"shape {value.shape} and dtype {value.dtype}"
+        raise UsageError(f"the loss {name} returned {shown}; expected one real number for the inputs.")
 
 
 def _arrays(arrays: Any) -> dict[str, Any]:

@@ -47,10 +47,12 @@ def diagnosis(rec: Recurrence, fn: Adapted, cases: Sequence[Arrays]) -> str | No
 
 def _called(fn: Adapted, arrays: Arrays) -> dict[str, Any] | None:
     try:
-        _, grads = fn({k: v.copy() for k, v in arrays.items()})
-        return {k: np.asarray(v) for k, v in grads.items()}
+        with np.errstate(all="ignore"):
+            _, grads = fn({k: v.copy() for k, v in arrays.items()})
+        found = {k: np.asarray(v) for k, v in grads.items()}
     except Exception:  # whatever it raises, the contract evidence has quoted it already
         return None
+    return {k: v for k, v in found.items() if v.dtype.kind == "f"} or None
 
 
 def _gradients(program: Program, arrays: Arrays) -> dict[str, Any]:
@@ -91,6 +93,7 @@ def clipped(found: Sequence[Mapping[str, Any]], truth: Sequence[Mapping[str, Any
     return None
 
 
+@np.errstate(over="ignore")
 def _norm(values: Mapping[str, Any], keys: Mapping[str, Any]) -> float:
     """The norm over the blocks that the function returns."""
     return float(np.sqrt(sum(float(np.sum(np.square(values[k]))) for k in keys if k in values))) or 1.0

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import sympy as sp
 
 from bptt_verify.check import Array, Arrays, Case, Problem
 from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence
 from bptt_verify.program import evaluate, size_of
+from bptt_verify.program import functions as table
+from bptt_verify.program.evaluation import NUMPY, Functions
 from bptt_verify.verify.adapters import Adapted, as_array
 
 Inputs = Mapping[str, Any] | Callable[[np.random.Generator], Mapping[str, Any]] | None
@@ -56,12 +59,13 @@ REGIMES = (
 class RecurrenceLoss:
     """The loss of a recurrence by direct evaluation of its program, at one point or at many at once."""
 
-    def __init__(self, rec: Recurrence) -> None:
+    def __init__(self, rec: Recurrence, functions: Functions = NUMPY) -> None:
+        self.rec, self.functions = rec, functions
         self.program, self.result = rec.program, dict(rec.program.results)["loss"]
 
     def __call__(self, arrays: Arrays) -> Any:
         """The loss."""
-        return evaluate(self.program, arrays)[self.result][()]
+        return evaluate(self.program, arrays, functions=self.functions)[self.result][()]
 
     def many(self, points: Sequence[Arrays]) -> Array:
         """The losses at many points: arrays that differ are stacked along one more axis."""
@@ -70,7 +74,23 @@ class RecurrenceLoss:
             k: v if all(p[k] is v for p in points) else np.stack([p[k] for p in points], axis=-1)
             for k, v in first.items()
         }
-        return np.broadcast_to(evaluate(self.program, stacked)[self.result], (len(points),))
+        values = evaluate(self.program, stacked, functions=self.functions)
+        return np.broadcast_to(values[self.result], (len(points),))
+
+    def rough(self, eps: float, rng: np.random.Generator) -> RecurrenceLoss:
+        """The same loss, where tanh and sigmoid pass on their slopes with an error of a few eps."""
+
+        def blurred(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+            def value(u: Any) -> Any:
+                exact = np.asarray(function(u))
+                if not np.iscomplexobj(exact):
+                    return exact
+                return exact + 1j * np.imag(u) * rng.uniform(-2 * eps, 2 * eps, size=exact.shape)
+
+            return value
+
+        saturating = {kind: blurred(NUMPY[kind]) for kind in (sp.tanh, table.sigmoid)}
+        return RecurrenceLoss(self.rec, {**NUMPY, **saturating})
 
 
 def recurrence_problem(
@@ -89,6 +109,8 @@ def recurrence_problem(
     reduction : {"mean", "sum"} or array
         The weights that a function without ``weights`` uses.
     """
+    if isinstance(reduction, str) or np.ndim(reduction) != 2:
+        reduction_weights(reduction, 1, 1)  # a wrong word is an error even where weights are sent
     initial = tuple(f"{s}0" for s in rec.states)
     real = tuple(n for n in rec.inputs if n not in rec.onehot)
     _check_parameters(rec, fn)
@@ -102,22 +124,41 @@ def recurrence_problem(
                 yield complete(case.name, case.arrays, None)
         elif callable(inputs):
             for k in range(DRAWS):
-                yield complete(f"inputs {k + 1}", _given(rec, inputs(rng)), rng)
+                yield complete(f"inputs {k + 1}", _given(rec, drawn(inputs, rng)), rng)
         else:
             yield complete("the given inputs", _given(rec, inputs), rng)
 
+    reference = RecurrenceLoss(rec)
     sent = tuple(n for n in (*real, *initial) if fn.takes(n))
     shorten = _shortened(rec) if isinstance(reduction, str) else None
     return Problem(
         subject=f"the gradient of {rec.name}",
         required=tuple(rec.params),
         optional=sent,
-        loss=RecurrenceLoss(rec),
+        loss=reference,
+        rough=reference.rough,
         draw=draw,
         steps=lambda arrays: int(_series(rec, arrays).shape[0]),
         at_step=_at_step if fn.takes("weights") else None,
         shorten=_reweighted(rec, fn, shorten, reduction) if shorten else None,
     )
+
+
+def drawn(inputs: Callable[[np.random.Generator], Any], rng: np.random.Generator) -> Any:
+    """What a user's function of a generator returns.
+
+    Raises
+    ------
+    UsageError
+        If it fails.
+    """
+    try:
+        return inputs(rng)
+    except Exception as error:
+        raise UsageError(
+            f"inputs: the function failed with {type(error).__name__}: {error}; expected a function of one "
+            "numpy.random.Generator that returns a dict of arrays."
+        ) from error
 
 
 def _check_parameters(rec: Recurrence, fn: Adapted) -> None:
@@ -224,7 +265,14 @@ def reduction_weights(reduction: Reduction, steps: int, batch: int) -> Array:
                 f"reduction={reduction!r}; expected 'mean', 'sum', or an array of weights (T, B)."
             )
         return np.full((steps, batch), 1.0 if reduction == "sum" else 1 / (steps * batch))
-    array = np.asarray(reduction, dtype=float)
+    try:
+        array = np.asarray(reduction, dtype=float)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"reduction={reduction!r:.60}; expected 'mean', 'sum', or an array of weights (T, B)."
+        ) from None
+    if not np.all(np.isfinite(array)):
+        raise UsageError(f"reduction={reduction!r:.60}; expected finite weights.")
     try:
         return np.broadcast_to(array, (steps, batch)).copy()
     except ValueError:
@@ -279,7 +327,7 @@ def recurrence_cases(
         size = f"(T={regime.steps}, B={regime.batch})"
         yield Case(f"{regime.name} {size}", arrays)
         if regime.name == "batch":  # what is remembered from the same series must not be used
-            params = {p: arrays[p] * rng.uniform(0.5, 1.0, size=arrays[p].shape) for p in rec.params}
+            params = {p: np.asarray(arrays[p] * rng.uniform(0.5, 1.0, arrays[p].shape)) for p in rec.params}
             yield Case(f"other parameters {size}", {**arrays, **params})
 
 
@@ -288,7 +336,7 @@ def _drawn(
 ) -> dict[str, Array]:
     def real(shape: tuple[int, ...], scale: float) -> Array:
         values = rng.normal(size=shape) * scale * 0.7 ** (attempt // 2)
-        return np.abs(values) if attempt % 2 else values
+        return np.asarray(np.abs(values) if attempt % 2 else values)
 
     arrays: dict[str, Array] = {}
     for name, d in rec.declarations.items():
