@@ -28,7 +28,6 @@ SAMPLED, SAMPLED_DIFFERENCES = 200, 12  # elements compared otherwise, and by fi
 DIRECTIONS, DIRECTIONS_DIFFERENCES = 4, 3
 USELESS = 0.02  # a finite difference whose error is this part of the largest one is not used
 ROUNDED = 1e-6  # what a function in double precision may lose to rounding of its own and still be right
-TINY = 2  # blocks below eps to this power, beside the largest, may be lost to rounding of saturated units
 BLURRED = 1e-2  # a noise floor above this part of the scale leaves nothing to compare
 
 Method = Literal["complex step", "finite differences"]
@@ -251,18 +250,6 @@ def _confirmed(
     return _systematic(bench, point, probe, method, gap, scale, moved)
 
 
-def _lost(bench: Bench, point: Point, block: str, gap: float, scale: float) -> bool:
-    """Whether a mismatch can be what saturated units lose (``1 - h**2`` is 0 once h rounds to 1).
-
-    So it can in a block that is tiny beside the others, if it is gone or nearly right.
-    """
-    if bench.problem.rough is not None:  # then the noise floor knows about it
-        return False
-    largest = max(magnitude(g) for g in point.grads.values())
-    tiny = scale < bench.precision.eps**TINY * largest
-    return bool(tiny and (magnitude(point.grads[block]) == 0 or gap < 5 * BLURRED * scale))
-
-
 def _systematic(
     bench: Bench, point: Point, probe: reference.Probe, method: Method, gap: float, scale: float, moved: float
 ) -> tuple[State, str]:
@@ -278,8 +265,6 @@ def _systematic(
     if len(errors) < scatter.REPEATS // 2:
         return "undecided", "the reference fails at nearby points"
     if noise.systematic(list(errors)):
-        if _lost(bench, point, probe[0], gap / magnitude(probe[1]), scale):
-            return "undecided", "it is so small beside the other gradients that rounding may have taken it"
         return "wrong", ""
     if gap > 1e3 * magnitude(errors) and gap > ROUNDED * scale * magnitude(probe[1]):
         return "wrong", "the error is at this point alone: does it depend on earlier calls?"

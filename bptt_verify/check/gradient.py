@@ -115,7 +115,7 @@ def _evidence(bench: Bench, method: Method, blocks: Sequence[str], outcomes: Seq
     wrong = [b for b in blocks if any(o.block == b and o.state == "wrong" for o in mine)]
     findings = tuple(location.finding(bench, [o for o in mine if o.block == b]) for b in wrong)
     right, open_ = (Counter(o.block for o in mine if o.state == s) for s in ("right", "undecided"))
-    told = {b for b in blocks if right[b] > open_[b]}  # one among many undecided tells nothing
+    told = {b for b in blocks if right[b] >= max(open_[b], 1)}  # one among many undecided tells nothing
     needed = {b for b in blocks if b in bench.problem.required or any(o.block == b for o in mine)}
     verdict: Verdict = "verified" if needed and needed <= told else "inconclusive"
     judged = [o for o in mine if o.state in ("right", "wrong")]
