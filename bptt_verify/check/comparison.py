@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from bptt_verify.check import noise, reference, scatter, slopes
+from bptt_verify.check.noise import Precision
 from bptt_verify.check.problem import (
     Array,
     Arrays,
@@ -271,4 +272,16 @@ def _systematic(
     spread = magnitude(errors) / (magnitude(probe[1]) * scale) if scale else np.inf
     if gap <= 4 * magnitude(errors) and spread < (5 * BLURRED if bench.precision.eps > 1e-10 else ROUNDED):
         return "right", f"rounding limits the comparison to {spread:.1g}"
+    if method == "complex step" and gap > 10 * _single_precision(bench, point, probe, scale, moved):
+        return "wrong", f"the error scatters by {spread:.1g} of the block's scale: noise, or half precision"
     return "undecided", f"the error scatters like rounding ({spread:.1g} of the block's scale)"
+
+
+def _single_precision(
+    bench: Bench, point: Point, probe: reference.Probe, scale: float, moved: float
+) -> float:
+    """What rounding to float32 throughout could change in a derivative along a probe."""
+    eps = max(noise.SINGLE.eps, bench.precision.eps)
+    coarse = Precision(f"eps {eps:g}", eps, noise.SINGLE.tiny)
+    floor = noise.floor(scale, moved * eps / bench.precision.eps, point.arrays, coarse)
+    return float(floor * np.linalg.norm(probe[1]))
