@@ -1,15 +1,9 @@
-"""From a recurrence, or a loss function, to the Problem that the numerical verifier judges.
-
-The inputs decide what is caught. Those drawn here have distinct sizes for every axis, T from 1 to 60,
-more than one sequence, a non-zero initial state, uneven, zero and negative weights, a vanishing, a
-saturated and a growing regime, gradients large enough to meet a clip, and other parameters on the same
-series.
-"""
+"""From a recurrence, or a loss function, to the Problem that the numerical verifier judges."""
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,38 +16,12 @@ from bptt_verify.program import evaluate, size_of
 from bptt_verify.program import functions as table
 from bptt_verify.program.evaluation import NUMPY, Functions
 from bptt_verify.verify.adapters import Adapted, as_array
+from bptt_verify.verify.cases import recurrence_cases
 
 Inputs = Mapping[str, Any] | Callable[[np.random.Generator], Mapping[str, Any]] | None
 Reduction = str | Array
 
 DRAWS = 3  # how often a function of a generator is asked for inputs
-ATTEMPTS = 20  # how often a case is drawn anew where the loss is not finite
-
-
-@dataclass(frozen=True)
-class Regime:
-    """How one case is drawn: its length, its batch, the gain of the matrices, the size of the loss.
-
-    Where ``size`` is not 1, real targets have that size, and weights are that large, signed, and some zero.
-    """
-
-    name: str
-    steps: int
-    batch: int
-    gain: float
-    size: float = 1.0
-
-
-REGIMES = (
-    Regime("one step", 1, 1, 1.0),
-    Regime("two steps", 2, 1, 1.0),
-    Regime("batch", 5, 3, 1.0),
-    Regime("vanishing", 12, 2, 0.15),
-    Regime("saturated", 6, 2, 3.0),
-    Regime("growing", 9, 2, 1.7),
-    Regime("large", 4, 5, 1.0, size=1e3),
-    Regime("long", 60, 2, 1.0),
-)
 
 
 class RecurrenceLoss:
@@ -155,9 +123,10 @@ def drawn(inputs: Callable[[np.random.Generator], Any], rng: np.random.Generator
     try:
         return inputs(rng)
     except Exception as error:
+        line = traceback.extract_tb(error.__traceback__)[-1].lineno
         raise UsageError(
-            f"inputs: the function failed with {type(error).__name__}: {error}; expected a function of one "
-            "numpy.random.Generator that returns a dict of arrays."
+            f"inputs: the function failed on line {line}: {type(error).__name__}: {error}; expected a "
+            "function of one numpy.random.Generator that returns a dict of arrays."
         ) from error
 
 
@@ -304,56 +273,3 @@ def _reweighted(
         return short
 
     return cut
-
-
-def recurrence_cases(
-    rec: Recurrence, rng: np.random.Generator, regimes: tuple[Regime, ...] = REGIMES
-) -> Iterator[Case]:
-    """Telling inputs for a recurrence.
-
-    A case in which the loss is not finite (a logarithm or a root of a random number, say) is drawn
-    anew, with smaller and with positive numbers; if that never helps the last draw is kept.
-    """
-    words = list(dict.fromkeys(w for d in rec.declarations.values() for w in d.sizes))
-    sizes = {w: k + 2 for k, w in enumerate(sorted(words))}
-    for regime in regimes:
-        arrays: dict[str, Array] = {}
-        for attempt in range(ATTEMPTS):
-            arrays = _drawn(rec, rng, regime, sizes, attempt)
-            with np.errstate(all="ignore"):
-                values = evaluate(rec.program, arrays)
-            if np.isfinite(values[dict(rec.program.results)["loss"]]):
-                break
-        size = f"(T={regime.steps}, B={regime.batch})"
-        yield Case(f"{regime.name} {size}", arrays)
-        if regime.name == "batch":  # what is remembered from the same series must not be used
-            params = {p: np.asarray(arrays[p] * rng.uniform(0.5, 1.0, arrays[p].shape)) for p in rec.params}
-            yield Case(f"other parameters {size}", {**arrays, **params})
-
-
-def _drawn(
-    rec: Recurrence, rng: np.random.Generator, regime: Regime, sizes: Mapping[str, int], attempt: int
-) -> dict[str, Array]:
-    def real(shape: tuple[int, ...], scale: float) -> Array:
-        values = rng.normal(size=shape) * scale * 0.7 ** (attempt // 2)
-        return np.asarray(np.abs(values) if attempt % 2 else values)
-
-    arrays: dict[str, Array] = {}
-    for name, d in rec.declarations.items():
-        shape = tuple(sizes[w] for w in d.sizes)
-        series = (regime.steps, regime.batch)
-        if d.onehot:
-            arrays[name] = rng.integers(0, shape[0], size=series)
-        elif d.role in ("input", "target"):
-            arrays[name] = real((*series, *shape), regime.size if d.role == "target" else 1.0)
-        elif d.role == "state":
-            arrays[f"{name}0"] = real((regime.batch, *shape), 0.7)
-        else:
-            gain = regime.gain / np.sqrt(shape[-1]) if len(shape) == 2 else 0.5
-            arrays[name] = real(shape, gain)
-    weights = rng.uniform(0.2, 1.0, size=(regime.steps, regime.batch))
-    if regime.size != 1:
-        weights *= regime.size * rng.choice([-1.0, 0.0, 1.0, 1.0], size=weights.shape)
-        weights[-1, -1] = regime.size
-    arrays["weights"] = weights
-    return arrays

@@ -129,3 +129,34 @@ def test_matrix_products_mean_what_einsum_means(a, b, out):
 def test_a_product_that_keeps_a_shared_label_is_no_matrix_product():
     a, b = Operand("x", ("T", "B", "n")), Operand("y", ("T", "B", "n"))
     assert matrix_product(a, b, ("T", "B"), str) is None
+
+
+@bv.recurrence
+def turned(
+    x=bv.Input("d"), y=bv.Target("q"), h=bv.State("n"), U=bv.Param("n n"), V=bv.Param("n d"), r=bv.Param("")
+):
+    A = U.T
+    h = bv.tanh(A.T @ h + V.T.T @ x + A @ (U.T.T @ h))
+    o = bv.sum(h)
+    return bv.Step(h=h, output=o, loss=(o - bv.mean(y)) ** 2 + r * r)
+
+
+@pytest.mark.parametrize("style", ["fast", "plain"])
+def test_a_transpose_of_a_transpose_is_the_matrix_itself(style):
+    kernel, arrays = bv.generate(turned, style=style), arrays_of(turned)
+    loss, _, states = bv.run(turned, arrays)
+    trace = kernel.forward(**arrays)
+    np.testing.assert_allclose(trace.states["h"], states["h"], rtol=1e-12)
+    np.testing.assert_allclose(trace.loss, loss, rtol=1e-12)
+    assert bv.check_gradient(kernel.loss_and_grad, turned, rng=0).verdict == "verified"
+
+
+def test_a_gradient_that_is_zero_is_an_array_too():
+    grads = bv.generate(turned).vjp(arrays_of(turned), {"output": np.ones((5, 3))})
+    assert isinstance(grads["r"], np.ndarray)
+    assert grads["r"].shape == () and grads["r"] == 0 and grads["r"].dtype == float
+
+
+def test_recurrences_and_kernels_can_be_keys():
+    kernel = bv.generate(turned)
+    assert len({turned: 1, kernel: 2}) == 2

@@ -182,3 +182,79 @@ def test_a_reference_that_is_mostly_noise_verifies_nothing_wrong():
     for seed in range(8):
         report = bv.check_gradient(wrong, loss, inputs=lambda rng: {"a": rng.normal(size=3)}, rng=seed)
         assert report.verdict != "verified"
+
+
+def saturating(gain):
+    """Inputs that drive tanh units to where 1 - h² has no digits left."""
+
+    def inputs(rng):
+        sizes = {"x": (8, 2, 3), "y": (8, 2, 2), "W_hx": (4, 3), "W_hh": (4, 4), "b_h": (4,), "W_qh": (2, 4)}
+        arrays = {k: rng.normal(size=s) for k, s in sizes.items()} | {"b_q": rng.normal(size=2)}
+        return arrays | {"x": gain * arrays["x"], "h0": rng.normal(size=(2, 4))}
+
+    return inputs
+
+
+@pytest.mark.parametrize("gain", [5, 20, 50])
+def test_saturated_units_neither_refute_a_right_gradient_nor_hide_a_wrong_one(gain):
+    def zeroed(**arrays):
+        loss, grads = KERNEL.loss_and_grad(**arrays)
+        return loss, grads | {"h0": 0 * grads["h0"]}
+
+    def scaled(**arrays):
+        loss, grads = KERNEL.loss_and_grad(**arrays)
+        return loss, grads | {"W_hh": 1.001 * grads["W_hh"]}
+
+    verdicts = [
+        bv.check_gradient(fn, cells.elman, inputs=saturating(gain), rng=3).verdict
+        for fn in (KERNEL.loss_and_grad, zeroed, scaled)
+    ]
+    assert verdicts == ["verified", "refuted", "refuted"]
+
+
+def test_single_precision_is_judged_as_such():
+    def single(**arrays):
+        return KERNEL.loss_and_grad(**{k: v.astype(np.float32) for k, v in arrays.items()})
+
+    report = bv.check_gradient(single, cells.elman, rng=0)
+    assert report.verdict == "verified"
+    assert any("float32" in n for n in report.notes)
+
+
+def test_half_precision_inside_and_noise_are_refuted():
+    def half(**arrays):
+        return KERNEL.loss_and_grad(**{k: v.astype(np.float16).astype(float) for k, v in arrays.items()})
+
+    def noisy(**arrays):
+        loss, grads = KERNEL.loss_and_grad(**arrays)
+        rng = np.random.default_rng(int(1e6 * abs(float(loss))))  # the same for the same inputs
+        return loss, {k: g * (1 + 0.1 * rng.normal(size=g.shape)) for k, g in grads.items()}
+
+    for fn in (half, noisy):
+        assert bv.check_gradient(fn, cells.elman, rng=0).verdict == "refuted"
+
+
+@pytest.mark.parametrize("by", ["x", "W_hh", "h0"])
+def test_a_result_remembered_from_an_earlier_call_is_refuted(by):
+    kept = {}
+
+    def remembering(**arrays):
+        key = arrays[by].tobytes()
+        if key not in kept:
+            kept[key] = KERNEL.loss_and_grad(**arrays)
+        return kept[key]
+
+    assert bv.check_gradient(remembering, cells.elman, rng=0).verdict == "refuted"
+
+
+def test_what_returns_no_numbers_is_refuted_not_a_crash():
+    for grads in (None, {"W_hh": None}, {"W_hh": "text"}, {"W_hh": [[1.0], [1.0, 2.0]]}):
+        assert bv.check_gradient(lambda g=grads, **arrays: (0.0, g), cells.elman, rng=0).verdict == "refuted"
+
+
+def test_a_loss_function_that_fails_or_returns_no_scalar_is_a_usage_error():
+    inputs = {"a": np.ones(2)}
+    for loss, words in ((lambda a: a, "returned shape (2,)"), (lambda a: 1 / 0, "ZeroDivisionError")):
+        with pytest.raises(bv.UsageError) as caught:
+            bv.check_gradient(lambda a: (0.0, {"a": a}), loss, inputs=inputs, rng=0)
+        assert words in str(caught.value)
