@@ -26,6 +26,7 @@ from bptt_verify.program import (
     size_of,
     symbol,
 )
+from bptt_verify.program.names import free_name
 
 # What generated functions use besides the names of the program.
 USED_NAMES = frozenset(
@@ -200,7 +201,7 @@ class Scope:
         for k in range(len(self.rows)):
             uses = text.count(f"\x00{k}\x00") + sum(f"\x00{k}\x00" in other for other in self.rows)
             if uses > 1 and self.fast:
-                bound[k] = _free(self.row_names[k], set(bound.values()) | self.names)
+                bound[k] = free_name(self.row_names[k], set(bound.values()) | self.names)
 
         def fill(part: str) -> str:
             while "\x00" in part:
@@ -224,7 +225,7 @@ class Scope:
         if "\x00" in code or not code.endswith((".T", ")")):
             return code
         name = re.match(r"\w+", code)[0] + ("_T" if code.endswith(".T") else "_rows")  # type: ignore[index]
-        self.views.setdefault(code, _free(name, {*self.views.values(), *self.codes.values()}))
+        self.views.setdefault(code, free_name(name, {*self.views.values(), *self.codes.values()}))
         return self.views[code]
 
     def empty(self, name: str, labels: tuple[str, ...], extra: bool = False) -> str:
@@ -243,13 +244,6 @@ class Scope:
             name += "_"
         self.temporaries[name] = self.empty(name, labels)
         return name
-
-
-def _free(name: str, taken: set[str]) -> str:
-    candidate, k = name, 2
-    while candidate in taken:
-        candidate, k = f"{name}_{k}", k + 1
-    return candidate
 
 
 def _codes(program: Program) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import sympy as sp
 
 from bptt_verify.program import Carry, Equation, Pointwise, Program, Ref, symbol
+from bptt_verify.program.names import free_name
 
 Operands = dict[sp.Symbol, Ref]
 
@@ -20,11 +21,9 @@ class Names:
 
     def unique(self, name: str) -> str:
         """``name``, or the first numbered variant that is free."""
-        candidate, k = name, 2
-        while candidate in self.taken:
-            candidate, k = f"{name}_{k}", k + 1
-        self.taken.add(candidate)
-        return candidate
+        free = free_name(name, self.taken)
+        self.taken.add(free)
+        return free
 
 
 def relabel(ref: Ref, change: Mapping[str, str]) -> Ref:

@@ -32,6 +32,7 @@ from bptt_verify.program import (
     symbol,
 )
 from bptt_verify.program.functions import FUNCTIONS
+from bptt_verify.program.names import free_name
 
 _ROLES = {"input": "input", "target": "target", "param": "param"}
 
@@ -102,11 +103,9 @@ class _Lowering:
 
     def unique(self, name: str) -> str:
         """``name``, or the first numbered variant that is free; remembered as taken."""
-        candidate, k = name, 2
-        while candidate in self.taken:
-            candidate, k = f"{name}_{k}", k + 1
-        self.taken.add(candidate)
-        return candidate
+        free = free_name(name, self.taken)
+        self.taken.add(free)
+        return free
 
     def _leaf(self, name: str, leaf: Value) -> Ref:
         d = self.declarations[name]
