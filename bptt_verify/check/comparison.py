@@ -25,6 +25,10 @@ from bptt_verify.check.problem import (
 
 RELATIVE = 1e-9  # an error this small, relative to the block's largest entry, is never called a mistake
 EVERY_ELEMENT = 600  # blocks up to this size are compared in every element
+WORK, FEWEST = (
+    500_000,
+    24,
+)  # fewer, but not below the latter, where the inputs are large: elements times inputs
 SAMPLED, SAMPLED_DIFFERENCES = 200, 12  # elements compared otherwise, and by finite differences
 DIRECTIONS, DIRECTIONS_DIFFERENCES = 4, 3
 USELESS = 0.02  # a finite difference whose error is this part of the largest one is not used
@@ -108,7 +112,10 @@ def expect(bench: Bench, arrays: Arrays, block: str) -> tuple[Expected, Method]:
     method = bench.methods[block]
     array = np.asarray(arrays[block])
     exact = method == "complex step"
-    limit, sample = (EVERY_ELEMENT, SAMPLED) if exact else (SAMPLED_DIFFERENCES, SAMPLED_DIFFERENCES)
+    limit, sample = (SAMPLED_DIFFERENCES, SAMPLED_DIFFERENCES)
+    if exact:
+        affordable = max(FEWEST, WORK // sum(np.size(a) for a in arrays.values()))
+        limit, sample = min(EVERY_ELEMENT, affordable), min(SAMPLED, affordable)
     full = array.size <= limit
     positions = np.arange(array.size) if full else bench.rng.choice(array.size, sample, replace=False)
     count = (0 if full else DIRECTIONS) if exact else DIRECTIONS_DIFFERENCES

@@ -57,7 +57,7 @@ def judge_gradient(
         evidence.append(_evidence(bench, method, blocks, outcomes))
     if precision is not noise.DOUBLE:
         notes.append(f"the function computes in {precision.name} and is judged accordingly")
-    notes += [*doubts, *(n for v in visits for n in v.notes), *_why(outcomes)]
+    notes += [*doubts, *(n for v in visits for n in v.notes), *_sampled(outcomes), *_why(outcomes)]
     return tuple(evidence), tuple(dict.fromkeys(notes))
 
 
@@ -130,6 +130,13 @@ def _evidence(bench: Bench, method: Method, blocks: Sequence[str], outcomes: Seq
     numbers = {"comparisons": float(len(judged)), "undecided": float(undecided), "worst_error": worst}
     return Evidence(method, "tested", "refuted" if findings else verdict, summary, findings,
                     {**numbers, "largest_tolerance": tolerance})  # fmt: skip
+
+
+def _sampled(outcomes: Sequence[Outcome]) -> list[str]:
+    """A note that names the blocks of which not every element was compared."""
+    part = {o.block for o in outcomes if 0 < len(o.found_values) < np.size(o.point.grads[o.block])}
+    named = ", ".join(sorted(part))
+    return [f"of {named} a random sample of the elements was compared, and random directions"] if part else []
 
 
 def _why(outcomes: Sequence[Outcome]) -> list[str]:

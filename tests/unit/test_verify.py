@@ -258,3 +258,27 @@ def test_a_loss_function_that_fails_or_returns_no_scalar_is_a_usage_error():
         with pytest.raises(bv.UsageError) as caught:
             bv.check_gradient(lambda a: (0.0, {"a": a}), loss, inputs=inputs, rng=0)
         assert words in str(caught.value)
+
+
+def test_large_blocks_are_sampled_and_the_report_says_so():
+    rng = np.random.default_rng(0)
+    sizes = {
+        "x": (9, 3, 40),
+        "y": (9, 3, 2),
+        "W_hx": (60, 40),
+        "W_hh": (60, 60),
+        "b_h": (60,),
+        "W_qh": (2, 60),
+    }
+    inputs = {k: rng.normal(size=s) / np.sqrt(s[-1]) for k, s in sizes.items()} | {"b_q": rng.normal(size=2)}
+
+    def wrong(**arrays):
+        loss, grads = KERNEL.loss_and_grad(**arrays)
+        return loss, grads | {"W_hh": grads["W_hh"] * (1 + 1e-6)}
+
+    report = bv.check_gradient(KERNEL.loss_and_grad, cells.elman, inputs=inputs, rng=0)
+    assert report.verdict == "verified"
+    assert any("W_hh" in n and "random sample" in n for n in report.notes)
+    report = bv.check_gradient(wrong, cells.elman, inputs=inputs, rng=0)
+    assert report.verdict == "refuted"
+    assert {f.block for f in report.findings} == {"W_hh"}
