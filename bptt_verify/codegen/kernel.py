@@ -66,6 +66,7 @@ class Kernel:
             By declared name, time-major: inputs and targets (T, B, size), parameters of their sizes,
             initial states ``<state>0`` (B, size) (zeros if left out), ``weights`` (T, B) of the loss
             terms (``1/(T B)`` if left out). float32 or float64; the result has the same dtype.
+            ``workspace``, a dict, replaces the buffers that the kernel keeps between calls.
 
         Raises
         ------
@@ -94,6 +95,7 @@ class Kernel:
                 raise ArrayError(
                     f"{self.name}.{function}: {what}={given!r:.40}; expected a dict of arrays by name."
                 )
+        workspace = arrays.pop("workspace", None)
         known = self.namespace["SHAPES"]
         unknown = [n for n in arrays if n not in known]
         if unknown:
@@ -106,7 +108,9 @@ class Kernel:
             raise ArrayError(
                 f"{self.name}.{function}: missing array {missing[0]!r}; expected shape ({shape})."
             )
-        kept = {} if self.style == "plain" else {"workspace": self._workspace(function)}
+        kept = {}
+        if self.style != "plain":
+            kept["workspace"] = self._workspace(function) if workspace is None else workspace
         try:
             return self.namespace[function](*args, **arrays, **kept)
         except (ValueError, TypeError) as error:

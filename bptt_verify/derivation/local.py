@@ -44,7 +44,7 @@ def jacobian(program: Program) -> Program:
     others += [(a.name, a.name, 0) for a in program.arrays if a.role in ("param", "input") and not a.index]
     for other, name, shift in others:
         run = _Direction(whole, program.equations, name, shift, other)
-        whole = run.run()
+        run.run()
         results += [(f"d{s}/d{other}", run.result(v)) for s, v in states.items()]
         whole = run.program()
     named = f"{program.name}_jacobian"
@@ -64,14 +64,15 @@ class _Direction:
         self.dot: dict[str, str] = {}
         self.sizes = tuple(size_of(x) for x in whole.labels(name) if x not in (TIME, BATCH))
 
-    def run(self) -> Program:
+    def run(self) -> None:
+        """Write the tangents of all equations that depend on the array."""
         for e in self.steps:
             if not isinstance(e, Peak) and any(self._moves(r) for r in e.operands):
                 self.dot[e.name] = self.names.unique(f"{e.name}_d_{self.other}")
                 self._pointwise(e) if isinstance(e, Pointwise) else self._contract(e)
-        return self.program()
 
     def program(self) -> Program:
+        """The program with what was written so far."""
         arrays = tuple(self.arrays.values())
         return replace(self.whole, arrays=arrays, equations=(*self.whole.equations, *self.new))
 

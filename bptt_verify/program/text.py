@@ -23,7 +23,7 @@ def listing(program: Program) -> str:
 
 def _line(e: Equation) -> str:
     operands = ", ".join(symbol(r).name for r in e.operands)
-    detail = {Pointwise: lambda: sp.srepr(_canonical(e))}.get(type(e), lambda: "")()  # type: ignore[arg-type]
+    detail = sp.srepr(_canonical(e)) if isinstance(e, Pointwise) else ""
     if isinstance(e, Select | Pack):
         detail = f"axis {e.axis}" + (f" slots {e.low}:{e.high}" if isinstance(e, Select) else "")
     return f"{type(e).__name__} {e.name}[{', '.join(e.labels)}] of ({operands}) {detail}".rstrip()

@@ -160,3 +160,10 @@ def test_a_gradient_that_is_zero_is_an_array_too():
 def test_recurrences_and_kernels_can_be_keys():
     kernel = bv.generate(turned)
     assert len({turned: 1, kernel: 2}) == 2
+
+
+def test_a_workspace_of_the_callers_holds_the_buffers_and_nothing_returned():
+    kernel, arrays, workspace = bv.generate(bv.cells.lstm), arrays_of(bv.cells.lstm), {}
+    _, grads = kernel.loss_and_grad(**arrays, workspace=workspace)
+    assert workspace
+    assert not any(np.shares_memory(g, b) for g in grads.values() for b in workspace.values())
