@@ -1,4 +1,8 @@
-"""The rungs: each looks at the kernel in a way that shares no code with its derivation."""
+"""The rungs: each looks at the kernel in another way.
+
+Rungs 2, 4, 6, 7 and 8 take nothing from the derivation. Rung 3 checks the derived local Jacobians, rung 5
+compares two derived programs, and rung 10 makes its wrong gradients from the derived one.
+"""
 
 from __future__ import annotations
 
