@@ -34,6 +34,10 @@ class UsageError(BpttVerifyError):
     """A wrong argument to a public function or a command of the command line."""
 
 
+class ProofError(BpttVerifyError):
+    """A rule of the proof kernel refuses: a side condition does not hold, or a term has another form."""
+
+
 class CertificateError(BpttVerifyError):
     """A certificate cannot be read or does not have the expected form."""
 

@@ -1,0 +1,1 @@
+"""Proofs for every T: a small kernel of rules, and the claims proved with it."""

@@ -1,0 +1,1 @@
+"""The claims T1 to T4 as theorems."""

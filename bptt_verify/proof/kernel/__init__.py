@@ -1,0 +1,128 @@
+"""The trusted part: terms, conditions, definitions, theorems, and the rules that alone can make one.
+
+Read it in this order: ``terms``, ``conditions``, ``polynomials``, ``definitions``, ``theorems``, then the
+rules: ``equality`` (with ``positions`` and ``signs``), ``sums``, ``products``, ``norms``, ``induction``.
+
+What is trusted besides: Python; of SymPy the arithmetic of integers, expansion of commuting polynomials,
+and ``Add`` and ``Mul`` as containers that keep the order of factors that do not commute.
+"""
+
+from bptt_verify.proof.kernel.conditions import at_least, between, implies, impossible
+from bptt_verify.proof.kernel.definitions import Case, Definition
+from bptt_verify.proof.kernel.equality import (
+    instantiate,
+    resize,
+    rewrite,
+    ring,
+    specialise,
+    symmetric,
+    transitive,
+    unfold,
+    weaken,
+)
+from bptt_verify.proof.kernel.induction import assume, hypothesis, induction
+from bptt_verify.proof.kernel.norms import norm_of_number, submultiplicative, triangle
+from bptt_verify.proof.kernel.products import (
+    empty_product,
+    one_factor,
+    peel_newest,
+    peel_oldest,
+    rotate_trace,
+    trace_of_sum,
+    transposition,
+)
+from bptt_verify.proof.kernel.sums import (
+    distribute,
+    empty_sum,
+    exchange,
+    first_term,
+    last_term,
+    one_term,
+    reindex,
+    split_sum,
+    sum_of_sums,
+    sum_of_zeros,
+    take_out,
+)
+from bptt_verify.proof.kernel.terms import (
+    Entry,
+    Letter,
+    Norm,
+    Ordered,
+    Total,
+    Trace,
+    Transpose,
+    entries,
+    equal,
+    factors,
+    free,
+    index,
+    power,
+    shape,
+    substitute,
+)
+from bptt_verify.proof.kernel.theorems import Statement, Theorem, equation, replay, seal, statement
+
+seal()
+
+__all__ = [
+    "Case",
+    "Definition",
+    "Entry",
+    "Letter",
+    "Norm",
+    "Ordered",
+    "Statement",
+    "Theorem",
+    "Total",
+    "Trace",
+    "Transpose",
+    "assume",
+    "at_least",
+    "between",
+    "distribute",
+    "empty_product",
+    "empty_sum",
+    "entries",
+    "equal",
+    "equation",
+    "exchange",
+    "factors",
+    "first_term",
+    "free",
+    "hypothesis",
+    "implies",
+    "impossible",
+    "index",
+    "induction",
+    "instantiate",
+    "last_term",
+    "norm_of_number",
+    "one_factor",
+    "one_term",
+    "peel_newest",
+    "peel_oldest",
+    "power",
+    "reindex",
+    "replay",
+    "resize",
+    "rewrite",
+    "ring",
+    "rotate_trace",
+    "shape",
+    "specialise",
+    "split_sum",
+    "statement",
+    "submultiplicative",
+    "substitute",
+    "sum_of_sums",
+    "sum_of_zeros",
+    "symmetric",
+    "take_out",
+    "trace_of_sum",
+    "transitive",
+    "transposition",
+    "triangle",
+    "unfold",
+    "weaken",
+]

@@ -1,0 +1,112 @@
+"""Rules about ordered products, powers, transposes and traces."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from bptt_verify.errors import ProofError
+from bptt_verify.proof.kernel.conditions import at_least
+from bptt_verify.proof.kernel.sums import Conditions, _expect, _need
+from bptt_verify.proof.kernel.terms import (
+    Ordered,
+    Total,
+    Trace,
+    Transpose,
+    factors,
+    position,
+    shape,
+    substitute,
+)
+from bptt_verify.proof.kernel.theorems import Conclusion, equation, rule
+
+
+@rule("an empty product is the identity")
+def empty_product(product: Ordered, given: Conditions) -> Conclusion:
+    """``f(high) … f(low) = 1`` where ``high < low``."""
+    _expect("empty_product", product, Ordered)
+    _need("empty_product", given, at_least(product.low - 1, product.high))
+    return Conclusion(equation(product, sp.S.One, *given))
+
+
+@rule("a product of one factor")
+def one_factor(product: Ordered, given: Conditions) -> Conclusion:
+    """The ordered product from m to m is its one factor."""
+    _expect("one_factor", product, Ordered)
+    if position(product.high - product.low) != 0:
+        raise ProofError(f"one_factor: the limits {product.low} and {product.high} differ.")
+    return Conclusion(equation(product, substitute(product.body, {product.bound: product.low}), *given))
+
+
+@rule("peel the newest factor off the product")
+def peel_newest(product: Ordered, given: Conditions) -> Conclusion:
+    """``f(high) … f(low) = f(high) (f(high-1) … f(low))`` where ``low ≤ high``."""
+    _expect("peel_newest", product, Ordered)
+    _need("peel_newest", given, at_least(product.high, product.low))
+    rest = Ordered(product.body, product.bound, product.low, product.high - 1)
+    return Conclusion(
+        equation(product, substitute(product.body, {product.bound: product.high}) * rest, *given)
+    )
+
+
+@rule("peel the oldest factor off the product")
+def peel_oldest(product: Ordered, given: Conditions) -> Conclusion:
+    """``f(high) … f(low) = (f(high) … f(low+1)) f(low)`` where ``low ≤ high``."""
+    _expect("peel_oldest", product, Ordered)
+    _need("peel_oldest", given, at_least(product.high, product.low))
+    rest = Ordered(product.body, product.bound, product.low + 1, product.high)
+    return Conclusion(
+        equation(product, rest * substitute(product.body, {product.bound: product.low}), *given)
+    )
+
+
+@rule("transposition")
+def transposition(term: Transpose, given: Conditions) -> Conclusion:
+    """One step inwards: ``(XY)ᵀ = YᵀXᵀ``, ``(X+Y)ᵀ = Xᵀ+Yᵀ``, ``(Xᵀ)ᵀ = X``, numbers and sums alike.
+
+    An ordered product is turned round: ``(f(high) … f(low))ᵀ = f(low)ᵀ … f(high)ᵀ``, which is the ordered
+    product of ``f(low+high-k)ᵀ``.
+    """
+    _expect("transposition", term, Transpose)
+    return Conclusion(equation(term, _transposed(term.args[0]), *given))
+
+
+def _transposed(inner: sp.Expr) -> sp.Expr:
+    match inner:
+        case _ if shape(inner) in (None, ()):
+            return inner
+        case Transpose():
+            return inner.args[0]
+        case sp.Add():
+            return sp.Add(*map(Transpose, inner.args))
+        case Total():
+            return Total(Transpose(inner.body), inner.bound, inner.low, inner.high)
+        case Ordered():
+            turned = substitute(inner.body, {inner.bound: inner.low + inner.high - inner.bound})
+            return Ordered(Transpose(turned), inner.bound, inner.low, inner.high)
+    scalar, ordered = factors(inner)
+    if len(ordered) < 2 and scalar == 1:
+        raise ProofError(f"transposition: {inner!s:.80} is a single letter.")
+    return sp.Mul(scalar, *(Transpose(f) for f in reversed(ordered)))
+
+
+@rule("the trace of a product does not change under rotation")
+def rotate_trace(term: Trace, first: int, given: Conditions) -> Conclusion:
+    """``tr(XY) = tr(YX)``: the first ``first`` factors go to the end."""
+    _expect("rotate_trace", term, Trace)
+    scalar, ordered = factors(term.args[0])
+    if not isinstance(first, int) or not 0 < first < len(ordered):
+        raise ProofError(f"rotate_trace: first={first} of {len(ordered)} factors.")
+    return Conclusion(equation(term, Trace(scalar * sp.Mul(*ordered[first:], *ordered[:first])), *given))
+
+
+@rule("the trace of a sum")
+def trace_of_sum(term: Trace, given: Conditions) -> Conclusion:
+    """``tr(Σ f) = Σ tr(f)``, and ``tr(X + Y) = tr(X) + tr(Y)``."""
+    _expect("trace_of_sum", term, Trace)
+    inner = term.args[0]
+    if isinstance(inner, Total):
+        return Conclusion(
+            equation(term, Total(Trace(inner.body), inner.bound, inner.low, inner.high), *given)
+        )
+    _expect("trace_of_sum", inner, sp.Add)
+    return Conclusion(equation(term, sp.Add(*map(Trace, inner.args)), *given))
