@@ -20,7 +20,7 @@ from bptt_verify.proof.kernel.equality import (
     unfold,
     weaken,
 )
-from bptt_verify.proof.kernel.induction import assume, hypothesis, induction
+from bptt_verify.proof.kernel.induction import assume, discharge, hypothesis, induction
 from bptt_verify.proof.kernel.norms import norm_of_number, submultiplicative, triangle
 from bptt_verify.proof.kernel.products import (
     empty_product,
@@ -80,6 +80,7 @@ __all__ = [
     "assume",
     "at_least",
     "between",
+    "discharge",
     "distribute",
     "empty_product",
     "empty_sum",

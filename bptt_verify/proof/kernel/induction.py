@@ -31,6 +31,26 @@ def hypothesis(claim: Statement, over: sp.Symbol, start: Any, onward: int = 1) -
     return replace(earlier, given=given, every=(u,))
 
 
+@rule("an assumption that has been proved")
+def discharge(theorem: Theorem, assumption: Statement, proof: Theorem) -> Conclusion:
+    """The theorem without an assumption that another theorem proves.
+
+    Raises
+    ------
+    ProofError
+        If the theorem does not make the assumption, or the proof is of something else, needs further
+        conditions, or rests on assumptions about particular values of the assumption's indices.
+    """
+    if assumption not in theorem.assumptions:
+        raise ProofError(f"discharge: the theorem does not assume {assumption}.")
+    _expect_claim("proof", proof, replace(assumption, every=()), assumption.given)
+    _, definitions = merged(theorem, proof)
+    if any(set(assumption.every) & x.free for x in (*proof.assumptions, *proof.definitions)):
+        raise ProofError(f"discharge: the proof is about particular values of {assumption.every}.")
+    rest = (theorem.assumptions - {assumption}) | proof.assumptions
+    return Conclusion(theorem.statement, rest, definitions)
+
+
 @rule("by induction")
 def induction(
     claim: Statement, over: sp.Symbol, start: Any, onward: int, base: Theorem, step: Theorem
@@ -73,7 +93,8 @@ def induction(
 
 def _expect_claim(part: str, theorem: Theorem, claim: Statement, given: tuple[sp.Expr, ...]) -> None:
     s = theorem.statement
-    if not same(replace(s, given=()), replace(claim, given=())):
+    weaker = claim.relation if s.relation == "=" else s.relation  # what is equal is also at most
+    if not same(replace(s, given=(), relation=weaker), replace(claim, given=())):
         raise ProofError(
             f"induction: the {part} proves {s.left!s:.160} {s.relation} {s.right!s:.160}; "
             f"expected {claim.left!s:.160} {claim.relation} {claim.right!s:.160}."

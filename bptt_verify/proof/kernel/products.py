@@ -61,7 +61,7 @@ def peel_oldest(product: Ordered, given: Conditions) -> Conclusion:
 
 @rule("transposition")
 def transposition(term: Transpose, given: Conditions) -> Conclusion:
-    """One step inwards: ``(XY)ᵀ = YᵀXᵀ``, ``(X+Y)ᵀ = Xᵀ+Yᵀ``, ``(Xᵀ)ᵀ = X``, numbers and sums alike.
+    """``(XY)ᵀ = YᵀXᵀ``, ``(X+Y)ᵀ = Xᵀ+Yᵀ``, ``(Xᵀ)ᵀ = X``; for a number, and under a sum, alike.
 
     An ordered product is turned round: ``(f(high) … f(low))ᵀ = f(low)ᵀ … f(high)ᵀ``, which is the ordered
     product of ``f(low+high-k)ᵀ``.
@@ -77,16 +77,23 @@ def _transposed(inner: sp.Expr) -> sp.Expr:
         case Transpose():
             return inner.args[0]
         case sp.Add():
-            return sp.Add(*map(Transpose, inner.args))
+            return sp.Add(*map(_turned, inner.args))
         case Total():
-            return Total(Transpose(inner.body), inner.bound, inner.low, inner.high)
+            return Total(_turned(inner.body), inner.bound, inner.low, inner.high)
         case Ordered():
-            turned = substitute(inner.body, {inner.bound: inner.low + inner.high - inner.bound})
-            return Ordered(Transpose(turned), inner.bound, inner.low, inner.high)
+            mirrored = substitute(inner.body, {inner.bound: inner.low + inner.high - inner.bound})
+            return Ordered(_turned(mirrored), inner.bound, inner.low, inner.high)
     scalar, ordered = factors(inner)
     if len(ordered) < 2 and scalar == 1:
         raise ProofError(f"transposition: {inner!s:.80} is a single letter.")
-    return sp.Mul(scalar, *(Transpose(f) for f in reversed(ordered)))
+    return sp.Mul(scalar, *map(_turned, reversed(ordered)))
+
+
+def _turned(term: sp.Expr) -> sp.Expr:
+    """The transpose; of a transpose or of a scalar, what it is the transpose of."""
+    if shape(term) in (None, ()):
+        return term
+    return term.args[0] if isinstance(term, Transpose) else Transpose(term)
 
 
 @rule("the trace of a product does not change under rotation")

@@ -85,6 +85,12 @@ class _Term(sp.Expr):  # type: ignore[misc]
     def _eval_is_commutative(self) -> bool:
         return shape(self) == ()
 
+    def _sympystr(self, _printer: object) -> str:
+        return self._text()
+
+    def _text(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(str, self.args))})"
+
 
 class Entry(_Term):
     """One member of a letter's family: ``J(t)``. Made by calling a Letter."""
@@ -99,6 +105,9 @@ class Entry(_Term):
     def at(self) -> tuple[sp.Expr, ...]:
         """Its indices."""
         return tuple(self.args[4:])
+
+    def _text(self) -> str:
+        return f"{self.letter.name}({', '.join(map(str, self.at))})" if self.at else str(self.letter.name)
 
 
 class _Binder(_Term):
@@ -116,6 +125,9 @@ class _Binder(_Term):
     bound = property(lambda self: self.args[1])
     low = property(lambda self: self.args[2])
     high = property(lambda self: self.args[3])
+
+    def _text(self) -> str:
+        return f"{type(self).__name__}({self.body}, {self.bound} = {self.low} … {self.high})"
 
     @property
     def range(self) -> tuple[sp.Expr, sp.Expr]:
@@ -232,12 +244,16 @@ def common_shape(*terms: sp.Expr) -> Shape | None:
     if len(known) > 1:
         raise ProofError(f"shape: {' and '.join(sorted(map(_by, known)))} are mixed in {terms!s:.120}.")
     one = next(iter(known), None)
-    number = any(s is None and t != 0 for t, s in shapes.items())
+    number = any(s is None and not _zero(t) for t, s in shapes.items())
     if number and one and one[0] != one[1]:
         raise ProofError(
             f"shape: a number in {terms!s:.120} stands for a multiple of the identity, not {_by(one)}."
         )
     return one
+
+
+def _zero(term: sp.Expr) -> bool:
+    return term == 0 or (isinstance(term, Total) and _zero(term.body))
 
 
 def _product(term: sp.Mul) -> Shape | None:

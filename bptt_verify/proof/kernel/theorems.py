@@ -183,7 +183,11 @@ def rule(reason: str) -> Callable[[Callable[_P, Conclusion]], Callable[_P, Theor
         def apply(*args: _P.args, **kwargs: _P.kwargs) -> Theorem:
             if kwargs:
                 raise ProofError(f"{conclude.__name__}: takes its arguments by position.")
-            conclusion = conclude(*args)
+            try:
+                conclusion = conclude(*args)
+            except (AttributeError, TypeError, IndexError, sp.SympifyError) as error:
+                reason = f"{conclude.__name__}: not applicable to {args!s:.200} ({error})."
+                raise ProofError(reason) from error
             s = conclusion.statement
             statement(s.left, s.relation, s.right, *s.given)  # both sides have one shape
             check_definitions(conclusion.definitions)
