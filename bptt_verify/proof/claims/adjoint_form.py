@@ -98,13 +98,13 @@ def gradient() -> Theorem:
         .by(distribute, where=lambda x: x.is_Mul)
         .by(exchange, (1, T), (i, T))
         .by(take_out, sp.S.One, Transpose(c(t)) * product(t, i + 1), A(i))
-        .use(_gathered(), {i: i})
+        .use(gathered(), {i: i})
         .theorem
     )
 
 
 @cache
-def _gathered() -> Theorem:
+def gathered() -> Theorem:
     """``Σ_{t=i}^{T} c_tᵀ (J_t … J_{i+1}) = λ_iᵀ``."""
     return (
         Calculation(Total(Transpose(c(t)) * product(t, i + 1), t, i, T), at_least(T, i))
@@ -123,7 +123,7 @@ def initial_gradient() -> Theorem:
         .use(initial_state())
         .by(peel_oldest)
         .by(take_out, sp.S.One, Transpose(c(t)) * product(t, 2), J(1))
-        .use(_gathered(), {i: sp.S.One})
+        .use(gathered(), {i: sp.S.One})
         .theorem
     )
 
@@ -149,9 +149,15 @@ def _regrouped(rate: Letter) -> Calculation:
 
 
 @cache
+def states_gradient() -> Theorem:
+    """``Σ_t (a_tᵀ ∂h_t/∂w + b_tᵀ ∂h_{t-1}/∂w) = Σ_i λ_iᵀ A_i``, where c_t collects what reads h_t."""
+    return _regrouped(G).unfold(SENSITIVITY, 0).use(gradient()).theorem
+
+
+@cache
 def loss_gradient() -> Theorem:
     """``∂L/∂w = Σ_t ∂L_t/∂w + Σ_i λ_iᵀ A_i`` for losses that read w, h_t and h_{t-1}."""
-    by_states = _regrouped(G).unfold(SENSITIVITY, 0).use(gradient()).theorem
+    by_states = states_gradient()
     parts = e(t) + by_states.statement.left.body
     whole = Calculation(Total(parts, t, 1, T), at_least(T, 1)).by(sum_of_sums)
     states = by_states.statement.left

@@ -320,9 +320,9 @@ def substitute(term: sp.Expr, values: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
 def replaced_letter(term: sp.Expr, letter: Letter, at: sp.Symbol, body: sp.Expr) -> sp.Expr:
     """The term with ``body``, a function of ``at``, for every member of the letter's family."""
     if isinstance(term, Entry) and term.letter == letter:
-        if len(term.at) != 1:
-            raise ProofError(f"letter: {term} has {len(term.at)} indices; expected one.")
-        return substitute(body, {at: term.at[0]})
+        if len(term.at) > 1 or (not term.at and at in free(body)):
+            raise ProofError(f"letter: {term} has {len(term.at)} indices; {body} is a function of one.")
+        return substitute(body, {at: term.at[0]}) if term.at else body
     if isinstance(term, Entry) or not term.args:
         return term
     if isinstance(term, _Binder):
