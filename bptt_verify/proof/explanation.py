@@ -6,8 +6,9 @@ reason is the rule that made that link.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 import sympy as sp
 
@@ -30,35 +31,47 @@ from bptt_verify.proof.kernel import (
     weaken,
 )
 from bptt_verify.proof.kernel.theorems import same
-from bptt_verify.proof.printing import condition, conditions, index_text, sentence, written
+from bptt_verify.proof.printing import (
+    Written,
+    bare,
+    condition,
+    conditions,
+    index_text,
+    sentence,
+    written,
+)
 
 Names = Mapping[Theorem, str]
+Words = tuple[str | Written, ...]
 
 
 @dataclass(frozen=True)
 class Link:
-    """One line: ``relation term``, and the reason in words."""
+    """One line of a calculation.
+
+    Attributes
+    ----------
+    relation : {"=", "≤"}
+    term : sympy.Expr
+    reason : str
+        The rule, in words.
+    settings : tuple of Written
+        What was put for what in a theorem that is cited: ``A_i = V x_i``.
+    """
 
     relation: str
     term: sp.Expr
     reason: str
+    settings: tuple[Written, ...] = ()
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A calculation, or a remark without one.
+    """A remark, and the calculation that follows it, if one does."""
 
-    Attributes
-    ----------
-    title : str
-        What it shows: ``"Base, t = 1"``; empty for a proof that is one calculation.
-    start : sympy.Expr or None
-    links : tuple of Link
-    """
-
-    title: str
+    title: Words
     start: sp.Expr | None = None
-    links: tuple[Link, ...] = ()
+    links: tuple[Link, ...] = field(default=())
 
 
 def explained(theorem: Theorem, names: Names) -> tuple[Chain, ...]:
@@ -75,43 +88,63 @@ def explained(theorem: Theorem, names: Names) -> tuple[Chain, ...]:
 
 def _chains(theorem: Theorem, names: Names, top: bool = False) -> Iterator[Chain]:
     if not top and theorem in names:
-        yield Chain(f"By {names[theorem]}: {sentence(theorem.statement)}.")
+        yield Chain((f"By {names[theorem]}, ", shown(theorem.statement), "."))
     elif theorem.rule is induction:
         yield from _induction(theorem, names)
     elif theorem.rule in _INSTANCES:
         source, settings = _instance(theorem)
         yield from _chains(source, names)
         if settings:
-            yield Chain(f"Here {', '.join(settings)}.")
+            yield Chain(("Here ", *listed(settings), "."))
         if theorem.rule is discharge:
-            proved = sentence(theorem.arguments[1])
-            yield Chain(f"What was assumed of every step, {proved}, holds:")
+            yield Chain(("What was assumed of every step, ", shown(theorem.arguments[1]), ", holds:"))
             yield from _chains(theorem.arguments[2], names)
     else:
-        yield Chain("", *_linked(theorem, names, ()))
+        yield Chain((), *_linked(theorem, names, ()))
+
+
+def shown(s: Statement) -> Written:
+    """A statement without its conditions."""
+    return Written.of(partial(sentence, s))
+
+
+def listed(parts: Iterable[Written]) -> Words:
+    """With commas between."""
+    words: list[str | Written] = []
+    for p in parts:
+        words += [", ", p] if words else [p]
+    return tuple(words)
 
 
 _INSTANCES = (specialise, resize, instantiate, weaken, discharge)
 
 
-def _instance(theorem: Theorem) -> tuple[Theorem, list[str]]:
+def _instance(theorem: Theorem) -> tuple[Theorem, list[Written]]:
     """What a theorem is an instance of, and what was put for what."""
-    settings: list[str] = []
+    settings: list[Written] = []
     while theorem.rule in _INSTANCES:
         settings = _setting(theorem) + settings
         theorem = theorem.arguments[0]
     return theorem, settings
 
 
-def _setting(theorem: Theorem) -> list[str]:
+def _setting(theorem: Theorem) -> list[Written]:
     if theorem.rule is specialise:
         source, letter, at, body = theorem.arguments
-        return [f"{written(letter(at) if _indexed(source, letter) else letter())} = {written(body)}"]
+        left = letter(at) if _indexed(source, letter) else letter()
+        return (
+            [Written.of(lambda hand: f"{written(left, hand)} = {bare(body, hand)}")] if left != body else []
+        )
     if theorem.rule is resize and theorem.arguments[2] == "1":
-        return [f"{theorem.arguments[1]} = 1"]
+        return [Written.of(lambda hand: f"{theorem.arguments[1]} = 1")]
     if theorem.rule is instantiate:
-        return [f"{k} = {index_text(sp.sympify(v))}" for k, v in theorem.arguments[1]]
+        pairs = [(k, sp.sympify(v)) for k, v in theorem.arguments[1]]
+        return [_equal(k, v) for k, v in pairs if k != v]
     return []
+
+
+def _equal(k: sp.Symbol, v: sp.Expr) -> Written:
+    return Written.of(lambda hand: f"{k} = {index_text(v)}")
 
 
 def _indexed(theorem: Theorem, letter: Letter) -> bool:
@@ -125,24 +158,30 @@ def _induction(theorem: Theorem, names: Names) -> Iterator[Chain]:
     claim, over, start, onward, base, step = theorem.arguments
     start = sp.sympify(start)
     known = hypothesis(claim, over, start, onward)
-    yield Chain(f"Base, {over} = {index_text(start)}:", *_linked(base, names, (known,)))
+    at_start = Written.of(lambda hand: f"{over} = {index_text(start)}")
+    yield Chain(("Base, ", at_start, ":"), *_linked(base, names, (known,)))
     u = known.every[0]
-    bounds = conditions(g for g in known.given if u in g.free_symbols)
-    beyond = condition(sp.expand(onward * (over - start) - 1))
-    text = f"Step, {beyond}, where the claim is assumed for every {u} with {bounds}:"
-    yield Chain(text, *_linked(step, names, (known,)))
+    within = [g for g in known.given if u in g.free_symbols]
+    beyond = Written.of(partial(condition, sp.expand(onward * (over - start) - 1)))
+    assumed = Written.of(lambda hand: conditions(within, hand))
+    title = ("Step, ", beyond, ", where the claim is assumed for every ", _symbol(u), " with ", assumed, ":")
+    yield Chain(title, *_linked(step, names, (known,)))
+
+
+def _symbol(k: sp.Symbol) -> Written:
+    return Written(str(k), str(k))
 
 
 def _linked(theorem: Theorem, names: Names, known: tuple[Statement, ...]) -> tuple[sp.Expr, tuple[Link, ...]]:
     start, links = _all_links(theorem, names, known)
-    shown: list[Link] = []
+    merged: list[Link] = []
     for link in links:
-        if shown and written(shown[-1].term) == written(link.term):  # another bound index looks the same
-            joined = dict.fromkeys([*shown[-1].reason.split("; "), link.reason])
-            link = Link(link.relation, link.term, "; ".join(joined))
-            del shown[-1]
-        shown.append(link)
-    return start, tuple(shown)
+        if merged and written(merged[-1].term) == written(link.term):  # another bound index looks the same
+            last = merged.pop()
+            joined = "; ".join(dict.fromkeys([*last.reason.split("; "), link.reason]))
+            link = Link(last.relation, link.term, joined, last.settings + link.settings)
+        merged.append(link)
+    return start, tuple(merged)
 
 
 def _all_links(theorem: Theorem, names: Names, known: tuple[Statement, ...]) -> tuple[sp.Expr, list[Link]]:
@@ -152,57 +191,53 @@ def _all_links(theorem: Theorem, names: Names, known: tuple[Statement, ...]) -> 
         return start, [*links, *_all_links(second, names, known)[1]]
     s = theorem.statement
     inner = theorem.arguments[1] if theorem.rule is rewrite else theorem
-    return s.left, [Link(s.relation, s.right, reason(inner, names, known))]
+    cited, settings = _instance(inner)
+    text = reason(inner, names, known)
+    return s.left, [Link(s.relation, s.right, text, tuple(settings) if cited is not inner else ())]
 
 
 def reason(theorem: Theorem, names: Names, known: tuple[Statement, ...] = ()) -> str:
-    """Why one line follows from the one before, in words."""
+    """Why one line follows from the one before, in plain words."""
     if theorem in names:
         return f"by {names[theorem]}"
     match theorem.rule:
         case rule if rule is symmetric:
-            inner = theorem.arguments[0]
-            return _backwards(inner, reason(inner, names, known))
+            return _backwards(theorem.arguments[0], names, known)
+        case rule if rule in _INSTANCES:
+            return reason(_instance(theorem)[0], names, known)
         case rule if rule is assume:
             hypotheses = [k for k in known if same(k, theorem.arguments[0])]
             return "induction hypothesis" if hypotheses else "by assumption"
         case rule if rule is unfold:
-            return f"definition of {_name(theorem.arguments[0].letter)}"
+            return _DEFINED.get(theorem.arguments[0].letter.name, "by definition")
         case rule if rule is transitive:
-            return f"since {sentence(theorem.statement)}"
-        case rule if rule in _INSTANCES:
-            source, settings = _instance(theorem)
-            settings = [x for x in settings if x.split(" = ")[0] != x.split(" = ")[-1]]
-            return reason(source, names, known) + (f" with {', '.join(settings)}" if settings else "")
-        case rule if rule in (induction, rewrite):
-            return f"since {sentence(theorem.statement)}"
+            links = _linked(theorem, names, known)[1]
+            return "; ".join(dict.fromkeys(link.reason for link in links))
+        case rule if rule is rewrite:
+            return reason(theorem.arguments[1], names, known)
     return str(theorem.rule.reason)  # type: ignore[attr-defined]
 
+
+_DEFINED = {
+    "∂h/∂w": "chain rule of one step",
+    "∂h/∂h_0": "chain rule of one step",
+    "λ": "recursion of the adjoint",
+    "c": "c collects the losses that read this state",
+}
 
 _BACKWARDS = {
     "split off the last term of the sum": "put the last term back under the sum",
     "split off the first term of the sum": "put the first term back under the sum",
-    "peel the newest factor off the product": "the newest factor back into the product",
-    "peel the oldest factor off the product": "the oldest factor back into the product",
-    "a product of one factor": "one factor, as a product",
+    "peel the newest factor off the product": "put the newest factor back into the product",
+    "peel the oldest factor off the product": "put the oldest factor back into the product",
+    "a product of one factor": "one factor is a product",
     "the sum of a sum": "two sums with the same limits are one",
     "take the factor out of the sum": "put the factor under the sum",
     "an empty product is the identity": "the identity is an empty product",
     "an empty sum is 0": "0 is an empty sum",
-    "transposition": "transposition",
-    "the trace of a sum": "the trace of a sum",
 }
 
 
-def _backwards(inner: Theorem, text: str) -> str:
-    if inner.rule is transitive:
-        s = inner.statement
-        return f"since {written(s.right)} = {written(s.left)}"
-    return _BACKWARDS.get(text, text)
-
-
-def _name(letter: Letter) -> str:
-    return written(letter(sp.Symbol("t", integer=True)))
-
-
-__all__ = ["Chain", "Link", "explained", "reason"]
+def _backwards(inner: Theorem, names: Names, known: tuple[Statement, ...]) -> str:
+    text = reason(inner, names, known)
+    return "; ".join(_BACKWARDS.get(part, part) for part in reversed(text.split("; ")))

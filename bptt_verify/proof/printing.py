@@ -260,3 +260,19 @@ def sentence(s: Statement, hand: Hand = TEXT) -> str:
     """The statement without its conditions: ``left = right``."""
     relation = "=" if s.relation == "=" else hand.at_most
     return f"{bare(s.left, hand)} {relation} {bare(s.right, hand)}"
+
+
+@dataclass(frozen=True)
+class Written:
+    """Something in both notations."""
+
+    text: str
+    latex: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    @staticmethod
+    def of(write: Callable[[Hand], str]) -> Written:
+        """From a function that writes it in either."""
+        return Written(write(TEXT), write(LATEX))

@@ -1,0 +1,119 @@
+"""The general theorems as documents: statements, assumptions, and the proofs that the rules made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+import sympy as sp
+
+from bptt_verify.errors import UsageError
+from bptt_verify.proof import CLAIMS, Chain, Part, Statement, Theorem, explained, labels
+from bptt_verify.proof.explanation import Words, listed, shown
+from bptt_verify.proof.kernel import Definition, substitute
+from bptt_verify.proof.printing import Written, bare, conditions
+from bptt_verify.render import Block, Display, Document, Formula, Line, Prose, Section, Steps
+
+
+def theorem_document(claim: str) -> Document:
+    """A claim with all its theorems and their proofs, printed from the Theorem objects.
+
+    Parameters
+    ----------
+    claim : str
+        Such as ``"T1"``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such claim.
+    """
+    if claim not in CLAIMS:
+        raise UsageError(f"theorem_document: claim={claim!r}; expected one of {', '.join(CLAIMS)}.")
+    general = CLAIMS[claim]
+    sections = (Section(p.label, (*theorem_blocks(p), _opened(p))) for p in general.parts)
+    return Document(f"{general.id} {general.title}", tuple(sections))
+
+
+def theorem_blocks(part: Part) -> tuple[Block, ...]:
+    """What the theorem says, for which indices, and from what."""
+    s = part.theorem.statement
+    says: list[Block] = [Prose.of(f"{part.words}:"), Display((Line(formula(s)),))]
+    if s.given:
+        says.append(Prose.of("for ", _formula(Written.of(partial(conditions, s.given))), "."))
+    return (*says, *_foundations(part.theorem))
+
+
+def proof_blocks(theorem: Theorem) -> tuple[Block, ...]:
+    """The proof, line by line."""
+    return tuple(b for chain in explained(theorem, labels()) for b in _chain(chain))
+
+
+def _opened(part: Part) -> Steps:
+    return Steps("Proof", proof_blocks(part.theorem), open=True)
+
+
+def proof_steps(part: Part) -> Steps:
+    """The statement and the proof, to open and close."""
+    return Steps(f"{part.label}: {part.words}", (*theorem_blocks(part), *proof_blocks(part.theorem)))
+
+
+def formula(s: Statement) -> Formula:
+    """A statement as a formula, without its conditions."""
+    return _formula(shown(s))
+
+
+def _formula(w: Written) -> Formula:
+    return Formula(w.text, w.latex)
+
+
+def _prose(words: Words) -> Prose:
+    return Prose(tuple(w if isinstance(w, str) else _formula(w) for w in words))
+
+
+def _chain(chain: Chain) -> Iterable[Block]:
+    if chain.title:
+        yield _prose(chain.title)
+    if chain.start is None:
+        return
+    first = Line(_formula(Written.of(partial(bare, chain.start))))
+    rest = [
+        Line(_formula(Written.of(partial(_right, link.relation, link.term))), link.reason)
+        for link in chain.links
+    ]
+    yield Display((first, *rest))
+    for link in chain.links:
+        if link.settings:
+            where = f"In the line “{link.reason}”: "
+            yield _prose((where, *listed(link.settings), "."))
+
+
+def _right(relation: str, term: sp.Expr, hand) -> str:  # type: ignore[no-untyped-def]
+    return f"{hand.at_most if relation == '≤' else '='} {bare(term, hand)}"
+
+
+def _foundations(theorem: Theorem) -> Iterable[Block]:
+    """Definitions and assumptions."""
+    for d in sorted(theorem.definitions, key=lambda d: str(d.letter.name)):
+        yield Prose.of("By definition")
+        yield Display(tuple(_cases(d)))
+    for a in sorted(theorem.assumptions, key=str):
+        every = ", ".join(map(str, a.every))
+        within = f" with {conditions(a.given)}" if a.given else ""
+        front = f"Assumed for every {every}{within}: " if every else "Assumed: "
+        yield Prose.of(front, formula(a), ".")
+
+
+def _cases(d: Definition) -> Iterable[Line]:
+    for case in d.cases:
+        at, given = _fixed(d.at, case.given)
+        line = Statement((), d.letter(at), "=", substitute(case.body, {d.at: at}))
+        yield Line(formula(line), conditions(given))
+
+
+def _fixed(at: sp.Symbol, given: tuple[sp.Expr, ...]) -> tuple[sp.Expr, tuple[sp.Expr, ...]]:
+    """The one value of the index, where two conditions leave only one."""
+    for g in given:
+        if sp.expand(-g) in given:
+            return sp.expand(at - g if g.coeff(at) == 1 else at + g), ()
+    return at, given
