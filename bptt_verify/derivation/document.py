@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -13,7 +13,7 @@ from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence
 from bptt_verify.program import BATCH, TIME, Contract, Equation, Notation, Pointwise, Program, Ref
 from bptt_verify.program.formulas import formula, indexed, right_side
-from bptt_verify.render import LATEX, Document, Formula, Section
+from bptt_verify.render import Display, Document, Formula, Letter, Line, Prose, Section, letters_of
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ class Derivation:
     adjoint: Program
     local: Program
 
+    @cached_property
+    def letters(self) -> dict[str, Letter]:
+        """The letters for the loss."""
+        return letters_of(self.recurrence.program)
+
     @property
     def steps(self) -> tuple[Formula, ...]:
         """All equations: the step as written, then the reverse pass."""
@@ -70,13 +75,14 @@ class Derivation:
     def forward(self) -> tuple[Formula, ...]:
         """The step as the author wrote it, and the loss."""
         program = self.recurrence.program
-        return tuple(_displayed(program, program.equations))
+        return tuple(_displayed(program, program.equations, self.letters))
 
     @cached_property
     def reverse(self) -> tuple[Formula, ...]:
         """The equations of the backward pass, in the order in which a step computes them."""
         known = self.recurrence.program.equation
-        return tuple(_displayed(self.adjoint, (e for e in self.adjoint.equations if e.name not in known)))
+        own = (e for e in self.adjoint.equations if e.name not in known)
+        return tuple(_displayed(self.adjoint, own, self.letters))
 
     @cached_property
     def jacobian(self) -> dict[str, Formula]:
@@ -99,7 +105,7 @@ class Derivation:
         if name in self.adjoint.end:
             carried = Ref(self.adjoint.end[name].value, self.adjoint.labels(self.adjoint.end[name].value))
             return Formula.of(lambda n: f"{n.ref(Ref(f'{of}_bar', (BATCH,)))} = {n.ref(carried)}, t = 1")
-        return next(_displayed(self.adjoint, [self.adjoint.equation[name]]))
+        return next(_displayed(self.adjoint, [self.adjoint.equation[name]], self.letters))
 
     @cached_property
     def claims(self) -> dict[str, Claim]:
@@ -115,22 +121,20 @@ class Derivation:
         return Document(
             f"Backpropagation through time for {rec.name}",
             (
-                Section("The step", ("As written; the loss of step t is weighted by ω_t.",), self.forward),
-                Section(
+                _section("The step", "As written; the loss of step t is weighted by ω_t.", self.forward),
+                _section(
                     "Local derivatives",
-                    (
-                        "J_t is the derivative of the new state by the previous one, A_t the one by the "
-                        "parameters with the previous state held fixed; δ is the identity.",
-                    ),
+                    "J_t is the derivative of the new state by the previous one, A_t the one by the "
+                    "parameters with the previous state held fixed; δ is the identity.",
                     tuple(self.jacobian.values()),
                 ),
-                Section(
+                _section(
                     "The adjoint recursion",
-                    (f"{self.claims['T2'].statement}.",),
+                    f"{self.claims['T2'].statement}.",
                     tuple(f for f in self.reverse if f not in gradients),
                 ),
-                Section("The gradient", ("Each is a sum over time and batch.",), gradients),
-                Section("How this is known", (f"{KNOWN[0].upper()}{KNOWN[1:]}.",)),
+                _section("The gradient", "Each is a sum over time and batch.", gradients),
+                _section("How this is known", f"{KNOWN[0].upper()}{KNOWN[1:]}."),
             ),
         )
 
@@ -150,8 +154,8 @@ class Derivation:
         """A standalone HTML page."""
         return self.document.to_html()
 
-    def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+    def _repr_html_(self) -> str:
+        return self.document._repr_html_()
 
 
 def derive(rec: Recurrence) -> Derivation:
@@ -169,7 +173,14 @@ def derive(rec: Recurrence) -> Derivation:
     return Derivation(rec, adjoint(rec.program), jacobian(rec.program))
 
 
-def _displayed(program: Program, equations: Iterable[Equation]) -> Iterator[Formula]:
+def _section(heading: str, sentence: str, formulas: tuple[Formula, ...] = ()) -> Section:
+    display = (Display(tuple(map(Line, formulas))),) if formulas else ()
+    return Section(heading, (Prose.of(sentence), *display))
+
+
+def _displayed(
+    program: Program, equations: Iterable[Equation], letters: Mapping[str, Letter]
+) -> Iterator[Formula]:
     """Formulas in which a product that only one sum reads is written where it is read."""
     products = {e.name: e for e in program.equations if isinstance(e, Contract) and _inlined(program, e)}
 
@@ -179,7 +190,7 @@ def _displayed(program: Program, equations: Iterable[Equation]) -> Iterator[Form
 
     for e in equations:
         if e.name not in products:
-            yield Formula.of(partial(written, e))
+            yield Formula.of(partial(written, e), letters)
 
 
 def _inlined(program: Program, e: Contract) -> bool:
@@ -213,12 +224,11 @@ def _entry(local: Program, key: str, name: str, known: set[str]) -> Formula:
         first = f"∂{indexed(upper, n)}/∂{indexed(lower, n)} = {right_side(result, with_indices, {})}"
         return ", ".join([first, *(formula(e, with_indices) for e in steps)])
 
-    return Formula.of(lambda n: write(n).replace("∂", r"\partial ") if n is LATEX else write(n))
+    return Formula.of(write)
 
 
 def _index_name(r: Ref, n: Notation) -> str:
     """An array with its indices; the identity is Kronecker's δ."""
     if r.name.startswith("identity_"):
-        letter = r"\delta" if n is LATEX else "δ"
-        return f"{letter}[{','.join(r.labels)}]"
+        return f"δ[{','.join(r.labels)}]"
     return indexed(r, n)
