@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bptt_verify import cells as cells
+    from bptt_verify.analysis import LagProfile as LagProfile
+    from bptt_verify.analysis import lag_profile as lag_profile
     from bptt_verify.certification import Certificate as Certificate
     from bptt_verify.certification import certify as certify
     from bptt_verify.certification import recheck as recheck
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
 
 # Where each public name lives.
 _ROOMS = {
+    "analysis": "LagProfile lag_profile",
     "certification": "Certificate certify recheck",
     "codegen": "Kernel generate",
     "derivation": "Derivation derive",

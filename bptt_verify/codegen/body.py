@@ -56,6 +56,10 @@ class Body:
         """The statements, without indentation of the function."""
         classes = {n: self.scope.size(self.program.array[n].labels[-1]) for n in sorted(self.scope.dense)}
         lines = [f"{n}_onehot = np.eye({count}, dtype=dtype)[{n}]" for n, count in classes.items()]
+        units = {a.name: a.labels[0] for a in self.program.arrays if a.role == "identity"}
+        lines += [
+            f"{self.scope.codes[n]} = np.eye({self.scope.size(x)}, dtype=dtype)" for n, x in units.items()
+        ]
         for part in self.scope.parts:
             lines += self._loop(part) if part.direction else self._whole(part)
         return lines

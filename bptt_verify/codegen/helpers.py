@@ -128,4 +128,54 @@ def _scatter(classes: Any, rows: Any, count: int) -> Any:
     sums[present] = np.add.reduceat(rows[order], starts, axis=0)
     return sums
 ''',
+    "_double_sum": '''
+def _double_sum(given: Mapping[str, Any], **kept: Any) -> tuple[Any, dict[str, Any]]:
+    """Loss and gradient by the closed form of T2; ``kept`` is the workspace, where there is one."""
+    starts, _, _ = _prepare(given, [f"{s}0" for s in STATES], {}, {})
+    loss, _, after = forward(**given, **kept)
+    before = {
+        f"{s}@-1": np.concatenate((start[None], after[s][:-1]))
+        for s, start in zip(STATES, starts, strict=True)
+    }
+    grads = _direct(given, before | after, **kept)
+    # c_t = (∂L_t/∂h_t + ∂L_{t+1}/∂h_t)ᵀ, all states stacked
+    c = _stacked([grads.pop(s) for s in STATES])
+    c[:-1] += _stacked([grads[f"{s}@-1"] for s in STATES])[1:]
+    blocks = _jacobians(given, before, **kept)
+    sizes = [after[s][0, 0].size for s in STATES]
+    J = np.block(
+        [
+            [blocks[f"d{s}/d{r}"].reshape(*c.shape[:2], m, n) for r, n in zip(STATES, sizes, strict=True)]
+            for s, m in zip(STATES, sizes, strict=True)
+        ]
+    )
+    adjoints = np.split(_closed_sum(J, c), np.cumsum(sizes)[:-1], axis=2)
+    adjoint = {s: a.reshape(after[s].shape) for s, a in zip(STATES, adjoints, strict=True)}
+    # ∂L/∂w = Σ_t ∂L_t/∂w + Σ_i λ_iᵀ A_i, and in the same way for inputs and previous states
+    for name, share in _through(given, before | adjoint, **kept).items():
+        grads[name] = grads[name] + share if name in grads else share
+    # ∂L/∂h_0 = ∂L_1/∂h_0 + λ_1ᵀ J_1
+    for s in STATES:
+        grads[f"{s}0"] = grads.pop(f"{s}@-1")[0].copy()
+    return loss, grads
+
+
+def _closed_sum(J: Any, c: Any) -> Any:
+    """λ_t = Σ_{s≥t} (J_s … J_{t+1})ᵀ c_s, the newest factor of a product on the left; T (T - 1)/2 products.
+
+    J (T, B, n, n), c (T, B, n).
+    """
+    adjoint = c.copy()
+    for t in range(len(J)):
+        product = np.eye(J.shape[-1], dtype=J.dtype)
+        for s in range(t + 1, len(J)):
+            product = J[s] @ product  # J_s … J_{t+1}
+            adjoint[t] += np.einsum("bij,bi->bj", product, c[s])
+    return adjoint
+
+
+def _stacked(parts: Sequence[Any]) -> Any:
+    """Arrays (T, B, …) as one array (T, B, n)."""
+    return np.concatenate([a.reshape(*a.shape[:2], -1) for a in parts], axis=2)
+''',
 }

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import linecache
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bptt_verify.codegen.double_sum import DoubleSumModule, closed_programs
 from bptt_verify.codegen.fusion import fuse
 from bptt_verify.codegen.hoisting import hoist
-from bptt_verify.codegen.module import Programs, module
+from bptt_verify.codegen.module import Module, Programs
 from bptt_verify.derivation import adjoint, cotangent_adjoint, tangent
-from bptt_verify.errors import ArrayError, UsageError
+from bptt_verify.errors import ArrayError, UnsupportedError, UsageError
 from bptt_verify.estimators import Estimator, Full
 from bptt_verify.language import Recurrence
 from bptt_verify.program import Program, digest
@@ -21,6 +23,7 @@ from bptt_verify.program import Program, digest
 BACKENDS = ("numpy",)
 FEEDBACK = ("free",)
 STYLES = ("fast", "plain")
+METHODS = ("recursion", "double_sum")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +34,20 @@ class Kernel:
     ----------
     recurrence : Recurrence
     programs : Programs
-        What the source computes, equation by equation.
+        What the source computes, equation by equation (``programs.all()``).
     source : str
         A standalone Python module.
     style : str
         ``"fast"`` or ``"plain"``.
+    method : str
+        ``"recursion"`` or ``"double_sum"``.
     """
 
     recurrence: Recurrence
     programs: Programs
     source: str
     style: str
+    method: str
     namespace: Mapping[str, Any] = field(repr=False, compare=False)
     memory: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
@@ -87,7 +93,32 @@ class Kernel:
         """Tangents of loss, outputs and states along tangents of the arrays (by name)."""
         return self._run("jvp", arrays, tangents)  # type: ignore[no-any-return]
 
+    def prepared(self, caller: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """All arrays as ``loss_and_grad`` sees them: checked, in one dtype, with those left out filled in.
+
+        Parameters
+        ----------
+        caller : str
+            Who asks, for the messages.
+        arrays : mapping of str to array
+
+        Raises
+        ------
+        ArrayError
+            As ``loss_and_grad`` does.
+        """
+        names = tuple(self.namespace["SHAPES"])
+        self._check_names(caller, arrays)
+        with self._errors(caller):
+            ready, _, _ = self.namespace["_prepare"](arrays, names, {}, {})
+        return dict(zip(names, ready, strict=True))
+
     def _run(self, function: str, *args: Any, **arrays: Any) -> Any:
+        if function not in self.namespace:
+            raise UnsupportedError(
+                f"{self.name}.{function}: method={self.method!r} has no {function}; expected "
+                f"method='recursion'. Use generate({self.name}).{function}."
+            )
         for what, given in zip(
             ("arrays", "tangents" if function == "jvp" else "cotangents"), args, strict=False
         ):
@@ -96,6 +127,16 @@ class Kernel:
                     f"{self.name}.{function}: {what}={given!r:.40}; expected a dict of arrays by name."
                 )
         workspace = arrays.pop("workspace", None)
+        if not args:
+            self._check_names(function, arrays)
+        kept = {}
+        if self.style != "plain":
+            kept["workspace"] = self._workspace(function) if workspace is None else workspace
+        with self._errors(function):
+            return self.namespace[function](*args, **arrays, **kept)
+
+    def _check_names(self, function: str, arrays: Mapping[str, Any]) -> None:
+        """Every array is known, and none is missing."""
         known = self.namespace["SHAPES"]
         unknown = [n for n in arrays if n not in known]
         if unknown:
@@ -103,16 +144,17 @@ class Kernel:
                 f"{self.name}.{function}: unknown array {unknown[0]!r}; expected {', '.join(known)}."
             )
         missing = [n for n in known if n not in arrays and n not in self.namespace["OPTIONAL"]]
-        if missing and not args:
+        if missing:
             shape = ", ".join(known[missing[0]])
             raise ArrayError(
                 f"{self.name}.{function}: missing array {missing[0]!r}; expected shape ({shape})."
             )
-        kept = {}
-        if self.style != "plain":
-            kept["workspace"] = self._workspace(function) if workspace is None else workspace
+
+    @contextmanager
+    def _errors(self, function: str) -> Iterator[None]:
+        """What the module says of its arrays, as an error of this library."""
         try:
-            return self.namespace[function](*args, **arrays, **kept)
+            yield
         except (ValueError, TypeError) as error:
             raise ArrayError(f"{self.name}.{function}: {error}") from error
 
@@ -122,7 +164,7 @@ class Kernel:
         return kept  # type: ignore[no-any-return]
 
     def __reduce__(self) -> Any:
-        return (_generate, (self.recurrence, self.style))
+        return (_generate, (self.recurrence, self.style, self.method))
 
 
 def generate(
@@ -132,6 +174,7 @@ def generate(
     backend: str = "numpy",
     feedback: str = "free",
     style: str = "fast",
+    method: str = "recursion",
 ) -> Kernel:
     """Derive the gradient of a recurrence and generate its kernel.
 
@@ -144,6 +187,10 @@ def generate(
     feedback : {"free"}
     style : {"fast", "plain"}
         ``fast`` writes into buffers; ``plain`` prints the same program as plain expressions.
+    method : {"recursion", "double_sum"}
+        ``recursion`` is λ_t = c_t + J_{t+1}ᵀ λ_{t+1}; ``double_sum`` the closed form of claim T2 with every
+        product of Jacobians made: slow, and not finite where one overflows, to check the recursion with and
+        to show why it is used. It has no ``vjp`` and no ``jvp``.
 
     Returns
     -------
@@ -162,18 +209,22 @@ def generate(
         ("backend", backend, BACKENDS),
         ("feedback", feedback, FEEDBACK),
         ("style", style, STYLES),
+        ("method", method, METHODS),
     ):
         if value not in known:
             raise UsageError(f"generate: {what}={value!r}; expected one of {', '.join(map(repr, known))}.")
-    return _generate(rec, style)
+    return _generate(rec, style, method)
 
 
-def _generate(rec: Recurrence, style: str) -> Kernel:
+def _generate(rec: Recurrence, style: str, method: str) -> Kernel:
     programs = derive_programs(rec.program)
-    source = module(programs, style)
-    return Kernel(
-        rec, programs, source, style, load(source, f"<kernel {rec.name} {digest(rec.program)[:12]} {style}>")
-    )
+    if method == "recursion":
+        source = Module(programs, style).write()
+    else:
+        programs = closed_programs(programs)
+        source = DoubleSumModule(programs, style).write()
+    title = f"<kernel {rec.name} {digest(rec.program)[:12]} {style} {method}>"
+    return Kernel(rec, programs, source, style, method, load(source, title))
 
 
 def derive_programs(program: Program) -> Programs:

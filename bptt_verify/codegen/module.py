@@ -34,18 +34,26 @@ class Programs:
         return (self.forward, self.loss_and_grad, self.vjp, self.jvp)
 
 
-def module(programs: Programs, style: str) -> str:
-    """The source of the module.
+class Module:
+    """The text of one module.
+
+    Parameters
+    ----------
+    programs : Programs
+    style : {"fast", "plain"}
 
     Raises
     ------
     UnsupportedError
         If the number of classes of a one-hot array cannot be read off any other array.
     """
-    return _Module(programs, style).write()
 
+    method: tuple[str, ...] = (
+        "and ``loss_and_grad`` runs the adjoint recursion of claim T2, λ_t = c_t + J_{t+1}ᵀ λ_{t+1},",
+        "with ∂L/∂w = Σ_i λ_iᵀ A_i. A cotangent (∂L/∂v)ᵀ is written v_bar, a tangent v_dot. Arrays are",
+        "time-major.",
+    )
 
-class _Module:
     def __init__(self, programs: Programs, style: str) -> None:
         self.programs, self.style = programs, style
         self.arrays = [a for a in programs.recurrence.arrays if a.role in GIVEN]
@@ -53,7 +61,17 @@ class _Module:
         words = [size_of(x) for a in self.series_first for x in _axes(a)]
         self.words = list(dict.fromkeys(words))
         self._check_classes()
-        seed_names = ("given", "needed", "shapes", "ready", "sizes", "cotangents", "tangents", "grads")
+        seed_names = (
+            "given",
+            "needed",
+            "shapes",
+            "ready",
+            "sizes",
+            "cotangents",
+            "tangents",
+            "states",
+            "grads",
+        )
         taken = {n for p in programs.all() for n in p.names()} | USED_NAMES | {"arrays", *seed_names}
         self.size = {w: w for w in self.words}
         for w in self.words:
@@ -70,8 +88,8 @@ class _Module:
                 )
 
     def write(self) -> str:
-        functions = [self._forward(), self._loss_and_grad(), self._vjp(), self._jvp()]
-        body = "\n\n\n".join(functions)
+        """The source."""
+        body = "\n\n\n".join(self.functions())
         used = [text for name, text in HELPERS.items() if f"{name}(" in body]
         imports = "import numpy as np\n" + ("import scipy.special\n" if "scipy.special." in body else "")
         parts = [
@@ -79,7 +97,7 @@ class _Module:
             "from __future__ import annotations\n",
             "from collections.abc import Mapping, Sequence\nfrom typing import Any, NamedTuple\n",
             imports,
-            self._tables(),
+            self.tables(),
             TRACE,
         ]
         head = ("\n".join(parts[:5]) + "\n\n\n" + parts[5]).rstrip("\n")
@@ -94,9 +112,7 @@ class _Module:
             "",
             *[f"    {formula(e)}" for e in p.recurrence.equations],
             "",
-            "and ``loss_and_grad`` runs the adjoint recursion of claim T2, λ_t = c_t + J_{t+1}ᵀ λ_{t+1},",
-            "with ∂L/∂w = Σ_i λ_iᵀ A_i. A cotangent (∂L/∂v)ᵀ is written v_bar, a tangent v_dot. Arrays are",
-            "time-major.",
+            *self.method,
             "",
             f"program {digest(p.recurrence)[:32]}",
             f"format  {FORMAT}, style {self.style}",
@@ -108,7 +124,12 @@ class _Module:
             lines.append("needs   scipy.special besides NumPy")
         return "\n".join(lines) + "\n"
 
-    def _tables(self) -> str:
+    def functions(self) -> list[str]:
+        """The functions that programs make."""
+        return [self.forward(), self._loss_and_grad(), self._vjp(), self._jvp()]
+
+    def tables(self) -> str:
+        """The tables of names and shapes."""
         shapes = [f'    "{a.name}": ({_words(_axes(a))}),' for a in self.series_first]
         optional = [a.name for a in self.series_first if a.role in ("initial", "weights")]
         classes = {a.name: size_of(a.labels[-1]) for a in self.arrays if a.index}
@@ -128,7 +149,8 @@ class _Module:
 
     # ---- functions ----
 
-    def _forward(self) -> str:
+    def forward(self) -> str:
+        """The function that computes loss, outputs and states."""
         p = self.programs.forward
         results = dict(p.results)
         states = [k for k, _ in p.results if k not in ("loss", "output")]
@@ -137,29 +159,26 @@ class _Module:
         shown = ", ".join(f'"{s}": {body.result(results[s])}' for s in states)
         output = body.result(results["output"]) if "output" in results else "None"
         lines.append(f"return Trace({body.result(results['loss'])}, {output}, {{{shown}}})")
-        return self._keyword_function(
-            "forward", "Trace", p, "Loss, outputs (T, B, …) and states (T, B, …) of every step.", lines
-        )
+        doc = "Loss, outputs (T, B, …) and states (T, B, …) of every step."
+        return self.keyword_function("forward", "Trace", doc, [*self._unpack(p, "given", "{}", {}), *lines])
 
     def _loss_and_grad(self) -> str:
         p = self.programs.loss_and_grad
         body = Body(p, self._size, self.style)
-        lines = [*body.write(), *_gradients(p, body, "grads")]
+        lines = [*self._unpack(p, "given", "{}", {}), *body.write(), *_gradients(p, body, "grads")]
         lines.append(f"return {body.result(dict(p.results)['loss'])}, grads")
         doc = "The loss, and its gradient for every parameter, real input and initial state."
-        return self._keyword_function("loss_and_grad", "tuple[Any, dict[str, Any]]", p, doc, lines)
+        return self.keyword_function("loss_and_grad", "tuple[Any, dict[str, Any]]", doc, lines)
 
     def _vjp(self) -> str:
         p = self.programs.vjp
         public = [k for k, _ in self.programs.forward.results if k != "loss"]
         seeds = dict(zip(public, (a for a in p.arrays if a.role == "cotangent"), strict=True))
-        body = Body(p, self._size, self.style)
-        lines = [*body.write(), *_gradients(p, body, "grads"), "return grads"]
         doc = (
             "Gradients from cotangents of the outputs (key ``output``) and of the final states (by name).\n\n"
             "Cotangents that are left out are zero; targets and weights are not needed."
         )
-        return self._seeded_function("vjp", "cotangents", "dict[str, Any]", p, seeds, doc, lines)
+        return self.gradient_function("vjp", "cotangents", p, seeds, doc)
 
     def _jvp(self) -> str:
         p = self.programs.jvp
@@ -176,11 +195,11 @@ class _Module:
             "Tangents of loss, outputs and states along given tangents of the arrays (forward mode, T1).\n\n"
             "Tangents that are left out are zero."
         )
-        return self._seeded_function(
-            "jvp", "tangents", "tuple[Any, Any, dict[str, Any]]", p, seeds, doc, lines
-        )
+        returns = "tuple[Any, Any, dict[str, Any]]"
+        return self._seeded_function("jvp", "tangents", returns, p, seeds, doc, lines)
 
-    def _keyword_function(self, name: str, returns: str, p: Program, doc: str, lines: list[str]) -> str:
+    def keyword_function(self, name: str, returns: str, doc: str, lines: list[str]) -> str:
+        """A function of all arrays by name, which are collected in the dict ``given``."""
         arguments = [
             f"{a.name}: Any" + (" = None" if a.role in ("initial", "weights") else "") for a in self.arrays
         ]
@@ -188,7 +207,15 @@ class _Module:
         given = [f"{a.name}={a.name}" for a in self.arrays]
         head = "\n".join(wrapped(f"def {name}(", ["*", *arguments], f") -> {returns}:"))
         call = wrapped("given = dict(", given, ")")
-        return self._function(head, doc, [*call, *self._unpack(p, "given", "{}", {}), *lines])
+        return self._function(head, doc, [*call, *lines])
+
+    def gradient_function(
+        self, name: str, seeds_name: str, p: Program, seeds: Mapping[str, Array], doc: str
+    ) -> str:
+        """A function that returns a program's results in a dict, from ``arrays`` and a dict of seeds."""
+        body = Body(p, self._size, self.style)
+        lines = [*body.write(), *_gradients(p, body, "grads"), "return grads"]
+        return self._seeded_function(name, seeds_name, "dict[str, Any]", p, seeds, doc, lines)
 
     def _seeded_function(
         self,
@@ -218,7 +245,7 @@ class _Module:
             lines += wrapped("shapes = {", shapes, "}")
         call = f"_prepare({given}, needed, {seeds_name}, {'shapes' if seeds else '{}'})"
         lines.append(f"ready, sizes, dtype = {call}")
-        lines += wrapped("(", [*used, *(a.name for a in seeds.values())], ") = ready")
+        lines += wrapped("(", [*used, *(text_free.scope.codes[a.name] for a in seeds.values())], ") = ready")
         lines.append(f"{', '.join(bound)} = sizes")
         return [*lines, "buffer = _buffers(workspace, dtype)"] if "buffer(" in body else lines
 

@@ -3,6 +3,31 @@
 from bptt_verify.derivation.document import Derivation, derive
 from bptt_verify.derivation.forward import tangent
 from bptt_verify.derivation.local import jacobian
+from bptt_verify.derivation.onestep import (
+    OneStep,
+    previous,
+    state_jacobians,
+    state_products,
+    states_of,
+    step_loss,
+    with_own_parameters,
+)
 from bptt_verify.derivation.reverse import adjoint, cotangent_adjoint
+from bptt_verify.derivation.theorems import theorem_document
 
-__all__ = ["Derivation", "adjoint", "cotangent_adjoint", "derive", "jacobian", "tangent"]
+__all__ = [
+    "Derivation",
+    "OneStep",
+    "adjoint",
+    "cotangent_adjoint",
+    "derive",
+    "jacobian",
+    "previous",
+    "state_jacobians",
+    "state_products",
+    "states_of",
+    "step_loss",
+    "tangent",
+    "theorem_document",
+    "with_own_parameters",
+]

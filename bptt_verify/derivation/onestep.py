@@ -1,0 +1,163 @@
+"""One step apart from its neighbours: what it reads of them is given, so that time is a label and no loop.
+
+With the states of every step given, the parts of the gradient sum (T1, T2) are Programs of their own:
+the loss of each step with the states held fixed, its Jacobians, and v ↦ vᵀJ_t, vᵀA_t without either of
+them as an array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
+
+from bptt_verify.derivation.equations import Names, prune
+from bptt_verify.derivation.local import jacobian
+from bptt_verify.derivation.reverse import adjoint, cotangent_adjoint
+from bptt_verify.program import BATCH, TIME, Array, Equation, Pointwise, Program, Ref, symbol
+
+_Read = tuple[str, int]  # the name and the shift of a Ref
+
+
+def previous(state: str) -> str:
+    """The key of a state as the step before left it."""
+    return f"{state}@-1"
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """A Program without recursion.
+
+    Attributes
+    ----------
+    program : Program
+    given : dict of str to Array
+        What it is given besides the arrays of the recurrence, labels (T, B, state sizes), by state, and by
+        ``previous(state)`` for the state before each step. Its results have the same keys.
+    """
+
+    program: Program
+    given: dict[str, Array]
+
+    def keeping(self, keys: Container[str]) -> OneStep:
+        """The same with some of the results only."""
+        results = tuple(r for r in self.program.results if r[0] in keys)
+        return replace(self, program=prune(replace(self.program, results=results)))
+
+    def zeros(self) -> set[str]:
+        """The results that are zero whatever the arrays."""
+        made = {key: self.program.equation.get(name) for key, name in self.program.results}
+        return {key for key, e in made.items() if isinstance(e, Pointwise) and e.expr == 0}
+
+
+def states_of(program: Program) -> dict[str, str]:
+    """The name of each state's new value, by state."""
+    return {c.boundary.removesuffix("0"): c.value for c in program.carries if c.shift < 0}
+
+
+def step_loss(program: Program) -> OneStep:
+    """The gradient of Σ_t L_t(h_t, h_{t-1}, x_t, w) with every state held fixed.
+
+    Given both; results ∂L_t/∂h_t under the state and ∂L_t/∂h_{t-1} under ``previous(state)``, labels
+    (T, B, sizes); the explicit parts Σ_t ∂L_t/∂w and ∂L_t/∂x_t under the names of the arrays; ``"loss"``.
+    """
+    states, names = states_of(program), Names(program)
+    given, reads = _previous(program, names)
+    for s, value in states.items():
+        given[s] = Array(s if s == value else names.unique(s), "input", program.labels(value))
+        reads[value, 0] = given[s].name
+    equations = tuple(e for e in program.equations if e.name not in states.values())
+    loss = tuple(r for r in program.results if r[0] == "loss")
+    apart = _apart(replace(program, equations=equations, results=loss), reads, given)
+    keys = {a.name: key for key, a in given.items()}
+    whole = adjoint(apart)
+    return OneStep(replace(whole, results=tuple((keys.get(k, k), v) for k, v in whole.results)), given)
+
+
+def state_products(program: Program) -> OneStep:
+    """Products of vectors v_t, given by state, with the derivatives of the new states.
+
+    Results Σ_t v_tᵀ A_t under the name of each parameter, v_tᵀ ∂f/∂x_t under that of each real input, and
+    v_tᵀ J_t, labels (T, B, sizes), under ``previous(state)``.
+    """
+    states = states_of(program)
+    whole = cotangent_adjoint(replace(program, results=tuple(states.items())))
+    names, results = Names(whole), dict(whole.results)
+    given, reads = _previous(program, names)
+    for s in states:
+        carry = whole.end[results.pop(f"{s}0")]
+        labels = whole.labels(carry.value)
+        given[s] = Array(names.unique(f"{s}_adjoint"), "cotangent", labels)
+        reads[carry.value, 1] = given[s].name
+        results[previous(s)] = carry.value
+    return OneStep(_apart(replace(whole, results=tuple(results.items())), reads, given), given)
+
+
+def state_jacobians(program: Program) -> OneStep:
+    """The blocks ``"d<state>/d<state>"`` of J_t, labels (T, B, sizes, sizes); no packs in ``program``."""
+    states = states_of(program)
+    whole = jacobian(program)
+    blocks = {f"d{s}/d{r}" for s in states for r in states}
+    given, reads = _previous(program, Names(whole))
+    wanted = tuple(r for r in whole.results if r[0] in blocks)
+    return OneStep(_apart(replace(whole, results=wanted), reads, given), given)
+
+
+def with_own_parameters(program: Program) -> Program:
+    """The same program with parameters of their own for each step and sequence, labels (T, B, …).
+
+    Their gradients are then those of each step and sequence, not summed. No packs in ``program``.
+    """
+    wide = {a.name for a in program.arrays if a.role == "param"}
+    for e in program.equations:
+        if TIME not in e.labels and any(r.name in wide for r in e.operands):
+            wide.add(e.name)
+
+    def widened(r: Ref) -> Ref:
+        return replace(r, labels=(TIME, BATCH, *r.labels)) if r.name in wide else r
+
+    equations = [_reading(e, {r: widened(r) for r in e.operands}) for e in program.equations]
+    return replace(
+        program,
+        arrays=tuple(
+            replace(a, labels=(TIME, BATCH, *a.labels)) if a.name in wide else a for a in program.arrays
+        ),
+        equations=tuple(
+            replace(e, labels=(TIME, BATCH, *e.labels)) if e.name in wide else e for e in equations
+        ),
+    )
+
+
+def _previous(program: Program, names: Names) -> tuple[dict[str, Array], dict[_Read, str]]:
+    """An array for the state before each step, by key; and what is to be read from it."""
+    given, reads = {}, {}
+    for s, value in states_of(program).items():
+        given[previous(s)] = Array(names.unique(f"{s}_prev"), "input", program.labels(value))
+        reads[value, -1] = given[previous(s)].name
+    return given, reads
+
+
+def _apart(program: Program, reads: Mapping[_Read, str], given: Mapping[str, Array]) -> Program:
+    """The program with given arrays in place of its neighbours, and without carries."""
+
+    def own(r: Ref) -> Ref:
+        return Ref(reads[r.name, r.shift], r.labels) if (r.name, r.shift) in reads else r
+
+    boundaries = {c.boundary for c in program.carries}
+    kept = tuple(a for a in program.arrays if a.name not in boundaries and a.role != "initial")
+    return prune(
+        replace(
+            program,
+            arrays=(*kept, *given.values()),
+            equations=tuple(_reading(e, {r: own(r) for r in e.operands}) for e in program.equations),
+            carries=(),
+        )
+    )
+
+
+def _reading(e: Equation, change: Mapping[Ref, Ref]) -> Equation:
+    """The equation with other operands."""
+    operands = tuple(change[r] for r in e.operands)
+    if isinstance(e, Pointwise):
+        expr = e.expr.xreplace({symbol(a): symbol(b) for a, b in change.items()})
+        return replace(e, operands=operands, expr=expr)
+    return replace(e, operands=operands)  # type: ignore[arg-type]
