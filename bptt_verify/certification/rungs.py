@@ -25,11 +25,20 @@ from bptt_verify.check import (
     taylor_evidence,
 )
 from bptt_verify.codegen import Kernel
-from bptt_verify.derivation import jacobian
+from bptt_verify.derivation import adjoint_step, jacobian, step_loss
+from bptt_verify.errors import ProofError
 from bptt_verify.language import run
 from bptt_verify.mutants import Mutant, mutants
-from bptt_verify.oracle import digits_evidence, exact_evidence, jacobian_evidence
+from bptt_verify.oracle import (
+    CutStep,
+    digits_evidence,
+    exact_evidence,
+    jacobian_evidence,
+    recursion_evidence,
+)
 from bptt_verify.program import Program, evaluate
+from bptt_verify.proof import CLAIMS, GeneralClaim
+from bptt_verify.proof.claims.catalogue import MOST
 from bptt_verify.verdict import Evidence, Finding, Verdict
 from bptt_verify.verify import recurrence_cases, recurrence_problem
 from bptt_verify.verify.adapters import Adapted
@@ -72,6 +81,32 @@ class Subject:
         classes = {rec.declarations[n].sizes[0] for n in rec.onehot}
         words = dict.fromkeys(w for d in rec.declarations.values() for w in d.sizes)
         return {"T": steps, "B": batch} | {w: 2 if w in states | classes else most for w in words}
+
+
+def proved(subject: Subject) -> tuple[Evidence, ...]:
+    """Rung 1: the theorems, made again by their rules; and one step of the recursion as an instance."""
+    forward = subject.kernel.programs.recurrence
+    step, loss = (
+        CutStep(one.program, {key: a.name for key, a in one.given.items()})
+        for one in (adjoint_step(forward), step_loss(forward))
+    )
+    sizes = subject.sizes(1, 1, 2)
+    instance = recursion_evidence(forward, step, loss, jacobian(forward), sizes)
+    return *(_theorem(CLAIMS[name]) for name in ("T1", "T2")), instance
+
+
+def _theorem(claim: GeneralClaim) -> Evidence:
+    """A claim's theorems, replayed from nothing and evaluated with matrices of integers."""
+    name = f"{claim.id} {claim.title}"
+    try:
+        looked = sum(part.check() for part in claim.parts)
+    except ProofError as error:
+        return Evidence(name, "proved", "refuted", "the proof fails", (Finding(str(error)),))
+    summary = (
+        f"for every T and all sizes: {len(claim.parts)} theorems made again by the rules of the proof kernel"
+    )
+    summary += f", and true at {looked} choices of their indices (T ≤ {MOST}) with random integer matrices"
+    return Evidence(name, "proved", "verified", summary, (), {"theorems": float(len(claim.parts))})
 
 
 def exact(subject: Subject) -> tuple[Evidence, ...]:

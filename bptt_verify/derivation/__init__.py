@@ -2,9 +2,11 @@
 
 from bptt_verify.derivation.document import Derivation, derive
 from bptt_verify.derivation.forward import tangent
+from bptt_verify.derivation.instances import Claim, Known
 from bptt_verify.derivation.local import jacobian
 from bptt_verify.derivation.onestep import (
     OneStep,
+    adjoint_step,
     previous,
     state_jacobians,
     state_products,
@@ -16,9 +18,12 @@ from bptt_verify.derivation.reverse import adjoint, cotangent_adjoint
 from bptt_verify.derivation.theorems import theorem_document
 
 __all__ = [
+    "Claim",
     "Derivation",
+    "Known",
     "OneStep",
     "adjoint",
+    "adjoint_step",
     "cotangent_adjoint",
     "derive",
     "jacobian",

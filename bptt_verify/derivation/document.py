@@ -1,47 +1,22 @@
-"""``derive``: the derivation of one recurrence's gradient, equation by equation, to read."""
+"""``derive``: the derivation of one recurrence's gradient, line by line, to read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 
-from bptt_verify.derivation.equations import inline, prune
+from bptt_verify.derivation.equations import prune
+from bptt_verify.derivation.forward import tangent
+from bptt_verify.derivation.instances import Claim, Instance, known_table
 from bptt_verify.derivation.local import jacobian
+from bptt_verify.derivation.onestep import states_of
 from bptt_verify.derivation.reverse import adjoint
 from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence
-from bptt_verify.program import BATCH, TIME, Contract, Equation, Notation, Pointwise, Program, Ref
-from bptt_verify.program.formulas import formula, indexed, right_side
-from bptt_verify.render import Display, Document, Formula, Letter, Line, Prose, Section, letters_of
+from bptt_verify.program import Program
+from bptt_verify.render import Block, Display, Document, Formula, Prose, Section, Steps
 
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim instantiated for one recurrence.
-
-    Attributes
-    ----------
-    id : str
-        Such as ``"T2"``.
-    statement : str
-    known : str
-        How it is known.
-    formulas : tuple of Formula
-    """
-
-    id: str
-    statement: str
-    known: str
-    formulas: tuple[Formula, ...]
-
-
-T1 = "∂h_t/∂w = A_t + Σ_{i<t} (J_t J_{t-1} … J_{i+1}) A_i, newest factor on the left, with these J_t and A_t"
-T2 = (
-    "λ_t = c_t + J_{t+1}ᵀ λ_{t+1} and ∂L/∂w = Σ_i λ_iᵀ A_i, carried out by these equations, in which "
-    "v_bar is the cotangent (∂L/∂v)ᵀ"
-)
-KNOWN = "checked at small sizes and tested by certify; a machine-checked proof for every T does not exist yet"
+FEW = 8  # lines that are shown without being asked for
 
 
 @dataclass(frozen=True)
@@ -62,33 +37,21 @@ class Derivation:
     local: Program
 
     @cached_property
-    def letters(self) -> dict[str, Letter]:
-        """The letters for the loss."""
-        return letters_of(self.recurrence.program)
+    def instance(self) -> Instance:
+        """The programs whose lines are shown."""
+        program = self.recurrence.program
+        return Instance(program, self.adjoint, _state_changes(program), self.local)
 
     @property
     def steps(self) -> tuple[Formula, ...]:
         """All equations: the step as written, then the reverse pass."""
-        return (*self.forward, *self.reverse)
-
-    @cached_property
-    def forward(self) -> tuple[Formula, ...]:
-        """The step as the author wrote it, and the loss."""
-        program = self.recurrence.program
-        return tuple(_displayed(program, program.equations, self.letters))
-
-    @cached_property
-    def reverse(self) -> tuple[Formula, ...]:
-        """The equations of the backward pass, in the order in which a step computes them."""
-        known = self.recurrence.program.equation
-        own = (e for e in self.adjoint.equations if e.name not in known)
-        return tuple(_displayed(self.adjoint, own, self.letters))
+        reverse = [*self.instance.recursion(), *self.instance.gradients()]
+        return tuple(line.formula for line in (*self.instance.reader.forward(), *reverse))
 
     @cached_property
     def jacobian(self) -> dict[str, Formula]:
         """Local derivatives of one step: ``"dh/dh"`` is J_t, ``"dh/dW_hh"`` the part of A_t for W_hh."""
-        known = set(self.recurrence.program.equation)
-        return {key: _entry(self.local, key, name, known) for key, name in self.local.results}
+        return {key: _joined(tuple(self.instance.entries[key].formulas())) for key, _ in self.local.results}
 
     def gradient(self, of: str) -> Formula:
         """The gradient of one parameter, input or initial state, in terms of the cotangents in ``steps``.
@@ -98,53 +61,52 @@ class Derivation:
         UsageError
             If there is no such gradient.
         """
-        results = {k: v for k, v in self.adjoint.results if k != "loss"}
-        if of not in results:
-            raise UsageError(f"gradient: of={of!r}; expected one of {', '.join(results)}.")
-        name = results[of]
-        if name in self.adjoint.end:
-            carried = Ref(self.adjoint.end[name].value, self.adjoint.labels(self.adjoint.end[name].value))
-            return Formula.of(lambda n: f"{n.ref(Ref(f'{of}_bar', (BATCH,)))} = {n.ref(carried)}, t = 1")
-        return next(_displayed(self.adjoint, [self.adjoint.equation[name]], self.letters))
+        known = [k for k, _ in self.adjoint.results if k != "loss"]
+        if of not in known:
+            raise UsageError(f"gradient: of={of!r}; expected one of {', '.join(known)}.")
+        return self.instance.reader.gradient(self.adjoint, of).formula
 
     @cached_property
     def claims(self) -> dict[str, Claim]:
-        """The claims T1 and T2 for this recurrence."""
-        local = tuple(self.jacobian.values())
-        return {"T1": Claim("T1", T1, KNOWN, local), "T2": Claim("T2", T2, KNOWN, self.reverse)}
+        """The claims T1 to T4 for this recurrence: the general theorems with its own J_t, A_t and c_t."""
+        return self.instance.claims()
 
     @cached_property
     def document(self) -> Document:
         """The whole derivation as a document."""
-        rec = self.recurrence
-        gradients = tuple(self.gradient(k) for k, _ in self.adjoint.results if k != "loss")
-        return Document(
-            f"Backpropagation through time for {rec.name}",
-            (
-                _section("The step", "As written; the loss of step t is weighted by ω_t.", self.forward),
-                _section(
-                    "Local derivatives",
-                    "J_t is the derivative of the new state by the previous one, A_t the one by the "
-                    "parameters with the previous state held fixed; δ is the identity.",
-                    tuple(self.jacobian.values()),
-                ),
-                _section(
-                    "The adjoint recursion",
-                    f"{self.claims['T2'].statement}.",
-                    tuple(f for f in self.reverse if f not in gradients),
-                ),
-                _section("The gradient", "Each is a sum over time and batch.", gradients),
-                _section("How this is known", f"{KNOWN[0].upper()}{KNOWN[1:]}."),
-            ),
+        claims = [Section(f"{c.id} {c.general.title}", c.blocks) for c in self.claims.values() if c.applies]
+        sections = (
+            Section("The step", (Prose.of(_STEP), Display(tuple(self.instance.reader.forward())))),
+            Section("One step, differentiated", tuple(self._one_step())),
+            *claims,
+            Section("How this is known", (known_table(self.claims),)),
         )
+        return Document(f"Backpropagation through time for {self.recurrence.name}", sections)
+
+    def _one_step(self) -> tuple[Block, ...]:
+        own = self.instance
+        partials = tuple(own.partials())
+        shown: list[Block] = [
+            Prose.of(_CHANGES),
+            Display(tuple(own.reader.tangent(own.tangent))),
+            Prose.of(_LOCAL),
+            Display(tuple(own.jacobian())),
+        ]
+        if partials:
+            summary = "The immediate partials A, parameter by parameter"
+            shown.append(Steps(summary, (Display(partials),), open=len(partials) <= FEW))
+        absent = [n for n in self.recurrence.params if n not in own.read_by_state()]
+        if absent:
+            shown.append(Prose.of(f"The state does not read {', '.join(absent)}: their part of A is zero."))
+        return tuple(shown)
 
     def to_text(self) -> str:
         """Plain text."""
         return self.document.to_text()
 
-    def to_latex(self) -> str:
-        """A standalone LaTeX article."""
-        return self.document.to_latex()
+    def to_latex(self, fragment: bool = False) -> str:
+        """A standalone LaTeX article, or only its sections, to be read into one."""
+        return self.document.to_latex(fragment)
 
     def to_markdown(self) -> str:
         """Markdown with LaTeX formulas."""
@@ -156,6 +118,21 @@ class Derivation:
 
     def _repr_html_(self) -> str:
         return self.document._repr_html_()
+
+
+_STEP = (
+    "As written. The loss of each step has a weight; if none is given, it is one over the number of steps "
+    "and sequences."
+)
+_CHANGES = (
+    "Let the parameters, the inputs and the previous state change; a dot marks the change of a value. "
+    "Every line of the step gives one line:"
+)
+_LOCAL = (
+    "Substituted into each other, they give the change of the new state. What multiplies the change of the "
+    "previous state is the Jacobian J, what multiplies the change of a parameter is the immediate partial A. "
+    "An index bears the name of its size; δ is the identity."
+)
 
 
 def derive(rec: Recurrence) -> Derivation:
@@ -173,62 +150,12 @@ def derive(rec: Recurrence) -> Derivation:
     return Derivation(rec, adjoint(rec.program), jacobian(rec.program))
 
 
-def _section(heading: str, sentence: str, formulas: tuple[Formula, ...] = ()) -> Section:
-    display = (Display(tuple(map(Line, formulas))),) if formulas else ()
-    return Section(heading, (Prose.of(sentence), *display))
+def _state_changes(program: Program) -> Program:
+    """The tangent equations that the new states need."""
+    whole = tangent(program)
+    states = set(states_of(program))
+    return prune(replace(whole, results=tuple(r for r in whole.results if r[0] in states)))
 
 
-def _displayed(
-    program: Program, equations: Iterable[Equation], letters: Mapping[str, Letter]
-) -> Iterator[Formula]:
-    """Formulas in which a product that only one sum reads is written where it is read."""
-    products = {e.name: e for e in program.equations if isinstance(e, Contract) and _inlined(program, e)}
-
-    def written(e: Equation, n: Notation) -> str:
-        inner = {r.name: right_side(products[r.name], n, {}) for r in e.operands if r.name in products}
-        return formula(e, n, inner)
-
-    for e in equations:
-        if e.name not in products:
-            yield Formula.of(partial(written, e), letters)
-
-
-def _inlined(program: Program, e: Contract) -> bool:
-    readers = [(x, r) for x in program.equations for r in x.operands if r.name == e.name]
-    results = {v for _, v in program.results}
-    return (
-        len(readers) == 1
-        and isinstance(readers[0][0], Pointwise)
-        and not readers[0][1].shift
-        and e.name not in results
-    )
-
-
-def _entry(local: Program, key: str, name: str, known: set[str]) -> Formula:
-    """One local derivative in indices, with what leads to it substituted or written behind it."""
-    chain = prune(inline(prune(replace(local, results=((key, name),))), known, sums=True))
-    values = {c.boundary.removesuffix("0"): c.value for c in local.carries}
-    above, below = key[1:].split("/d")
-    result = chain.equation[name]
-    own = len(local.labels(values[above]))
-    upper = Ref(values[above], result.labels[:own])
-    axes = result.labels[own:]
-    if below in values:
-        lower = Ref(values[below], (TIME, BATCH, *axes), -1)
-    else:
-        lower = Ref(below, (TIME, BATCH, *axes) if TIME in local.labels(below) else axes)
-    steps = [e for e in chain.equations if e.name not in known and e is not result]
-
-    def write(n: Notation) -> str:
-        with_indices = replace(n, ref=lambda r: _index_name(r, n), hadamard=n.juxtapose)
-        first = f"∂{indexed(upper, n)}/∂{indexed(lower, n)} = {right_side(result, with_indices, {})}"
-        return ", ".join([first, *(formula(e, with_indices) for e in steps)])
-
-    return Formula.of(write)
-
-
-def _index_name(r: Ref, n: Notation) -> str:
-    """An array with its indices; the identity is Kronecker's δ."""
-    if r.name.startswith("identity_"):
-        return f"δ[{','.join(r.labels)}]"
-    return indexed(r, n)
+def _joined(formulas: tuple[Formula, ...]) -> Formula:
+    return Formula(", ".join(f.text for f in formulas), ", ".join(f.latex for f in formulas))

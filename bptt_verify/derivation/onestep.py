@@ -79,11 +79,24 @@ def state_products(program: Program) -> OneStep:
     Results Σ_t v_tᵀ A_t under the name of each parameter, v_tᵀ ∂f/∂x_t under that of each real input, and
     v_tᵀ J_t, labels (T, B, sizes), under ``previous(state)``.
     """
-    states = states_of(program)
-    whole = cotangent_adjoint(replace(program, results=tuple(states.items())))
+    return _backwards(program, cotangent_adjoint(replace(program, results=tuple(states_of(program).items()))))
+
+
+def adjoint_step(program: Program) -> OneStep:
+    """One step of the adjoint recursion, as the kernel makes it.
+
+    Given, by state, what the next step sends back; results under the names of the parameters and real
+    inputs their gradients, and under ``previous(state)`` what the step itself sends back.
+    """
+    step = _backwards(program, adjoint(program))
+    return step.keeping({k for k, _ in step.program.results} - {"loss"})
+
+
+def _backwards(program: Program, whole: Program) -> OneStep:
+    """A backward recursion cut open: what the next step sends back is given, by state."""
     names, results = Names(whole), dict(whole.results)
     given, reads = _previous(program, names)
-    for s in states:
+    for s in states_of(program):
         carry = whole.end[results.pop(f"{s}0")]
         labels = whole.labels(carry.value)
         given[s] = Array(names.unique(f"{s}_adjoint"), "cotangent", labels)

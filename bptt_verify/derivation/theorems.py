@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 
 import sympy as sp
@@ -37,11 +37,26 @@ def theorem_document(claim: str) -> Document:
 
 def theorem_blocks(part: Part) -> tuple[Block, ...]:
     """What the theorem says, for which indices, and from what."""
-    s = part.theorem.statement
-    says: list[Block] = [Prose.of(f"{part.words}:"), Display((Line(formula(s)),))]
+    return (Prose.of(f"{part.words}:"), *_claimed(part.theorem), *definitions(part.theorem))
+
+
+def _claimed(theorem: Theorem) -> Iterable[Block]:
+    s = theorem.statement
+    yield Display((Line(formula(s)),))
     if s.given:
-        says.append(Prose.of("for ", _formula(Written.of(partial(conditions, s.given))), "."))
-    return (*says, *_foundations(part.theorem))
+        yield Prose.of("for ", _formula(Written.of(partial(conditions, s.given))), ".")
+    for a in sorted(theorem.assumptions, key=str):
+        every = ", ".join(map(str, a.every))
+        within = f" with {conditions(a.given)}" if a.given else ""
+        front = f"Assumed for every {every}{within}: " if every else "Assumed: "
+        yield Prose.of(front, formula(a), ".")
+
+
+def definitions(theorem: Theorem, known: Collection[Definition] = ()) -> Iterable[Block]:
+    """The definitions that the theorem is about, but those already known."""
+    for d in sorted(theorem.definitions - set(known), key=lambda d: str(d.letter.name)):
+        yield Prose.of("By definition")
+        yield Display(tuple(_cases(d)))
 
 
 def proof_blocks(theorem: Theorem) -> tuple[Block, ...]:
@@ -53,9 +68,10 @@ def _opened(part: Part) -> Steps:
     return Steps("Proof", proof_blocks(part.theorem), open=True)
 
 
-def proof_steps(part: Part) -> Steps:
+def proof_steps(part: Part, known: Collection[Definition] = ()) -> Steps:
     """The statement and the proof, to open and close."""
-    return Steps(f"{part.label}: {part.words}", (*theorem_blocks(part), *proof_blocks(part.theorem)))
+    stated = (*_claimed(part.theorem), *definitions(part.theorem, known))
+    return Steps(f"{part.label}: {part.words}", (*stated, Prose.of("Proof."), *proof_blocks(part.theorem)))
 
 
 def formula(s: Statement) -> Formula:
@@ -90,18 +106,6 @@ def _chain(chain: Chain) -> Iterable[Block]:
 
 def _right(relation: str, term: sp.Expr, hand) -> str:  # type: ignore[no-untyped-def]
     return f"{hand.at_most if relation == '≤' else '='} {bare(term, hand)}"
-
-
-def _foundations(theorem: Theorem) -> Iterable[Block]:
-    """Definitions and assumptions."""
-    for d in sorted(theorem.definitions, key=lambda d: str(d.letter.name)):
-        yield Prose.of("By definition")
-        yield Display(tuple(_cases(d)))
-    for a in sorted(theorem.assumptions, key=str):
-        every = ", ".join(map(str, a.every))
-        within = f" with {conditions(a.given)}" if a.given else ""
-        front = f"Assumed for every {every}{within}: " if every else "Assumed: "
-        yield Prose.of(front, formula(a), ".")
 
 
 def _cases(d: Definition) -> Iterable[Line]:

@@ -2,6 +2,7 @@
 
 from bptt_verify.oracle.onestep import jacobian_evidence
 from bptt_verify.oracle.precision import digits_evidence
+from bptt_verify.oracle.recursion import CutStep, recursion_evidence
 from bptt_verify.oracle.unrolled import exact_evidence
 
-__all__ = ["digits_evidence", "exact_evidence", "jacobian_evidence"]
+__all__ = ["CutStep", "digits_evidence", "exact_evidence", "jacobian_evidence", "recursion_evidence"]

@@ -1,4 +1,4 @@
-"""Equations as a person writes them, in a notation: plain text here, LaTeX and HTML in ``render``."""
+"""Equations as a person writes them, in a notation: plain text here, LaTeX in ``render``."""
 
 from __future__ import annotations
 
@@ -143,11 +143,7 @@ def _pointwise(e: Pointwise, notation: Notation, replaced: Replaced) -> str:
 
 def _only_summed(expr: sp.Expr, s: sp.Symbol) -> bool:
     """Whether a symbol stands alone or as a term of a sum, so that a product may be written for it."""
-    if expr == s:
-        return True
-    return all(
-        s in part.args for part in sp.preorder_traversal(expr) if part.is_Add and part.has(s)
-    ) and not any(s in part.args for part in sp.preorder_traversal(expr) if not part.is_Add)
+    return not any(s in part.args and not part.is_Add for part in sp.preorder_traversal(expr))
 
 
 def _choice(expr: sp.Piecewise, write: Callable[[sp.Expr], str]) -> str:

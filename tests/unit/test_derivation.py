@@ -119,10 +119,46 @@ def test_the_documents_hold_every_formula(name):
     assert "<script" not in page
 
 
-def test_claims_say_how_they_are_known():
-    claims = bv.derive(bv.cells.gru).claims
-    assert set(claims) == {"T1", "T2"}
-    assert all("proof for every T does not exist yet" in c.known for c in claims.values())
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_claims_carry_the_theorems_the_instance_and_how_each_part_is_known(name):
+    rec = CATALOGUE[name]
+    claims = bv.derive(rec).claims
+    assert list(claims) == ["T1", "T2", "T3", "T4"]
+    assert all(len(c.theorems) == len(c.general.parts) > 0 for c in claims.values())
+    assert [c.id for c in claims.values() if not c.applies] == ([] if name == "linear" else ["T3"])
+    words = {(c.id, k.word) for c in claims.values() for k in c.known}
+    assert words >= {
+        ("T1", "proved"),
+        ("T1", "checked"),
+        ("T2", "proved"),
+        ("T2", "checked"),
+        ("T2", "tested"),
+    }
+    assert len(claims["T2"].parts["gradients"]) == sum(
+        a.role in ("param", "input", "initial") and not a.index for a in rec.program.arrays
+    )
+    assert len(claims["T1"].parts["sums"]) == len(bv.derive(rec).instance.read_by_state()) > 0
+
+
+def test_the_linear_recurrence_has_powers_and_elman_its_own_bound():
+    linear, elman = (bv.derive(getattr(bv.cells, n)).claims for n in ("linear", "elman"))
+    assert [f.text for f in linear["T3"].formulas] == ["λ_t = Σ_{i=t}^{T} (W_hhᵀ)^{T-i} W_qhᵀ ∂L/∂o_{T+t-i}"]
+    assert [f.text for f in elman["T4"].formulas] == ["‖(D_t W_hh) ⋯ (D_{i+1} W_hh)‖ ≤ ‖W_hh‖^{t-i}"]
+    assert bv.derive(bv.cells.lstm).claims["T4"].formulas == ()
+
+
+def test_the_case_of_three_steps_is_written_out():
+    text = bv.derive(bv.cells.elman).to_text()
+    assert "∂h_3/∂w = A_3 + J_3 A_2 + J_3 J_2 A_1" in text
+    assert "∂h_t[1]/∂h_{t-1}[2] = (1 - h_t[1]²) W_hh[1,2]" in text
+    assert "λ_1 = c_1 + J_2ᵀ c_2 + (J_3 J_2)ᵀ c_3" in text
+
+
+def test_every_line_of_the_backward_pass_has_a_reason():
+    for name in CATALOGUE:
+        instance = bv.derive(CATALOGUE[name]).instance
+        lines = [*instance.recursion(), *instance.gradients(), *instance.jacobian(), *instance.partials()]
+        assert [line.formula.text for line in lines if not line.reason] == []
 
 
 def test_deriving_something_else_is_refused():
