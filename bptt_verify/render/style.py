@@ -13,7 +13,7 @@ BLOCKS = """\
 .bptt-document .lines.reasoned { grid-template-columns: fit-content(35%) minmax(0, auto) minmax(13rem, 1fr); }
 .bptt-document .line { display: contents; }
 .bptt-document .left { grid-column: 1; justify-self: end; max-width: 100%; }
-.bptt-document .right { grid-column: 2; padding-left: 2.3em; text-indent: -2em; }
+.bptt-document .right { grid-column: 2; padding-left: 0.3em; }
 .bptt-document .term {
   display: inline-block; box-sizing: border-box; max-width: 100%; padding-left: 1.5em; text-indent: -1.5em;
 }
