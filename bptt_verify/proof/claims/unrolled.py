@@ -24,6 +24,7 @@ from bptt_verify.proof.kernel import (
     last_term,
     one_factor,
     peel_newest,
+    weaken,
 )
 
 G = Letter("∂h/∂w", "n", "p")
@@ -63,6 +64,16 @@ def unrolled_whole() -> Theorem:
     terms = product(t, i + 1) * A(i)
     whole = Calculation(Total(terms, i, 1, t), at_least(t, 1)).by(last_term).by(empty_product)
     return Calculation(G(t), at_least(t, 1)).use(unrolled()).back(whole.theorem).theorem
+
+
+@cache
+def unrolled_at_any_step() -> Theorem:
+    """``∂h_t/∂w = Σ_{i=1}^{t} (J_t … J_{i+1}) A_i`` for every t ≥ 0: at the start, both are 0."""
+    claim = equation(G(t), Total(product(t, i + 1) * A(i), i, 1, t), t)
+    nothing = Calculation(claim.at({t: sp.S.Zero}).right).by(empty_sum)
+    base = Calculation(G(0)).unfold(SENSITIVITY).back(nothing.theorem)
+    later = weaken(unrolled_whole(), (t, at_least(t, 1)))
+    return induction(claim, t, 0, 1, base.theorem, later)
 
 
 @cache
