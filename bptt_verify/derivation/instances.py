@@ -245,7 +245,7 @@ class Instance:
     def linear(self) -> Claim:
         """T3."""
         general = CLAIMS["T3"]
-        matrix = self._constant_jacobian()
+        matrix = self.constant_jacobian()
         powers = general.part("powers")
         statement = "λ_t = Σ_{i=t}^{T} (W_hhᵀ)^{T-i} W_qhᵀ ∂L/∂o_{T+t-i}, if every J_t is W_hh"
         known = (Known("the powers of the recurrent matrix", "proved", BY_RULES),)
@@ -261,7 +261,7 @@ class Instance:
         )
         return Claim("T3", general, True, statement, {"powers": (shown,)}, known, blocks)
 
-    def _constant_jacobian(self) -> str | None:
+    def constant_jacobian(self) -> str | None:
         """The name of the matrix that is J_t at every step."""
         match = self._slope_and_matrix()
         return match[1] if match and match[0] == "" else None

@@ -15,7 +15,7 @@ import sympy as sp
 
 from bptt_verify.errors import ProofError
 from bptt_verify.proof.calculation import Calculation, Given
-from bptt_verify.proof.claims.letters import J, earlier, i, k, product, s, t
+from bptt_verify.proof.claims.letters import J, earlier, i, product, s, t
 from bptt_verify.proof.kernel import (
     Entry,
     Ordered,
@@ -172,9 +172,7 @@ def _expanded(part: sp.Expr, given: Given) -> Theorem:
 def _single(part: sp.Expr, given: Given) -> Theorem:
     """One Jacobian, as an ordered product of one factor."""
     _need(isinstance(part, Entry) and part.letter == J)
-    at = part.at[0]
-    bound = k if k not in free(at) else s
-    return symmetric(one_factor(Ordered(J(bound), bound, at, at), given))
+    return symmetric(one_factor(product(part.at[0], part.at[0]), given))
 
 
 def _from_one(part: sp.Expr, given: Given) -> Theorem:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bptt_verify.proof.kernel import Letter, Ordered, Statement, Theorem, assume, hypothesis, index
+import sympy as sp
+
+from bptt_verify.proof.kernel import Letter, Ordered, Statement, Theorem, assume, free, hypothesis, index
 
 t, i, s, k, T = (index(name) for name in "tiskT")
 
@@ -15,7 +17,9 @@ c = Letter("c", "n", "1")  # what the loss says of h_t directly
 
 def product(newest: Any, oldest: Any) -> Ordered:
     """``J_newest … J_oldest``."""
-    return Ordered(J(k), k, oldest, newest)
+    taken = free(sp.sympify(newest)) | free(sp.sympify(oldest))
+    bound = next(x for x in (k, index("j"), index("l")) if x not in taken)
+    return Ordered(J(bound), bound, oldest, newest)
 
 
 def earlier(claim: Statement, over: Any, start: Any, onward: int = 1) -> tuple[Theorem, Any]:
