@@ -1,8 +1,8 @@
 """The command line ``bptt-verify``.
 
-``app`` knows arguments and nothing heavy, ``guard`` turns what happens into exit codes, ``work`` does what a
-command says, ``targets`` finds what it names, ``outcome`` is what comes of it, ``formats`` and ``tables``
-write that down.
+``app`` knows arguments and nothing heavy, ``guard`` turns what happens into exit codes, ``work`` and
+``claims`` do what a command says, ``targets`` finds what it names, ``pages`` are the proofs files,
+``outcome`` is what comes of it, ``formats`` and ``tables`` write that down.
 """
 
 from bptt_verify.cli.app import app

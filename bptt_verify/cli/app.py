@@ -136,6 +136,29 @@ def recheck(certificate: str, against: str | None, form: str) -> int:
 
 
 @command
+@click.argument("claims", metavar="[CLAIM]...", nargs=-1)
+@click.option(
+    "--format", "form", type=REPORTS, default="text", show_default=True, help="Format of the result."
+)
+def prove(claims: tuple[str, ...], form: str) -> int:
+    """Prove the claims T1, T2, … for every number of steps and every size.
+
+    Makes every theorem again, step by step, by the rules of the proof kernel; evaluates it exactly with
+    random integer matrices; and runs the cells of its file in proofs/, which states it. Refuted if a
+    step, an evaluation or a cell fails.
+
+    \b
+    Examples:
+      bptt-verify prove
+      bptt-verify prove T1 T2 --format junit
+    """
+    from bptt_verify.cli import claims as proofs
+    from bptt_verify.cli import work
+
+    return work.shown(proofs.proved(claims), form)
+
+
+@command
 @click.argument("target")
 @click.option(
     "--format",

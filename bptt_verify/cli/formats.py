@@ -106,7 +106,6 @@ def as_sarif(outcome: Outcome) -> str:
     rules = {_rule(r): r.name for r in outcome.rows if r.evidence}
     if outcome.command == "recheck":
         rules["certificate"] = "the certificate is unchanged"
-    location = [] if outcome.place is None else [_location(outcome.place)]
     run = {
         "tool": {
             "driver": {
@@ -116,37 +115,39 @@ def as_sarif(outcome: Outcome) -> str:
             }
         },
         "invocations": [{"executionSuccessful": True, "exitCode": EXIT[outcome.verdict]}],
-        "results": [{**result, "locations": location} for result in _results(outcome)],
+        "results": [{**result, "locations": _locations(place)} for result, place in _results(outcome)],
         "properties": {"subject": outcome.subject, "verdict": outcome.verdict, "seed": outcome.seed},
     }
     return dumped({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
-def _results(outcome: Outcome) -> Iterator[dict[str, Any]]:
+def _results(outcome: Outcome) -> Iterator[tuple[dict[str, Any], Place | None]]:
+    """What is wrong or open, and where."""
     cause = f". Likely cause: {outcome.diagnosis}" if outcome.diagnosis else ""
     for row in outcome.rows:
-        e = row.evidence
+        e, place = row.evidence, row.place or outcome.place
         if e is not None and e.verdict == "refuted":
             for text in [f.what for f in e.findings] or [e.summary]:
-                yield {
-                    "ruleId": _rule(row),
-                    "kind": "fail",
-                    "level": "error",
-                    "message": {"text": text + cause},
-                }
+                yield _result(_rule(row), "fail", "error", text + cause), place
         if e is not None and e.verdict == "inconclusive":
-            yield {"ruleId": _rule(row), "kind": "open", "level": "none", "message": {"text": e.summary}}
+            yield _result(_rule(row), "open", "none", e.summary), place
     for text in outcome.differences:
-        yield {"ruleId": "certificate", "kind": "fail", "level": "error", "message": {"text": text}}
+        yield _result("certificate", "fail", "error", text), outcome.place
+
+
+def _result(rule: str, kind: str, level: str, text: str) -> dict[str, Any]:
+    return {"ruleId": rule, "kind": kind, "level": level, "message": {"text": text}}
 
 
 def _rule(row: Row) -> str:
     return re.sub(r"[^a-z0-9]+", "-", row.name.lower()).strip("-")
 
 
-def _location(place: Place) -> dict[str, Any]:
+def _locations(place: Place | None) -> list[dict[str, Any]]:
+    if place is None:
+        return []
     file = place.file.absolute()
     artifact = {"uri": file.as_uri()}
     if file.is_relative_to(Path.cwd()):
         artifact = {"uri": quote(file.relative_to(Path.cwd()).as_posix()), "uriBaseId": "%SRCROOT%"}
-    return {"physicalLocation": {"artifactLocation": artifact, "region": {"startLine": max(1, place.line)}}}
+    return [{"physicalLocation": {"artifactLocation": artifact, "region": {"startLine": max(1, place.line)}}}]

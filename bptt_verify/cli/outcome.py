@@ -20,12 +20,23 @@ class Place:
 
 @dataclass(frozen=True)
 class Row:
-    """One piece of evidence, and the rung it belongs to; without evidence, the reason why there is none."""
+    """One piece of evidence, and the rung it belongs to; without evidence, the reason why there is none.
+
+    Attributes
+    ----------
+    evidence : Evidence or None
+    rung : int or None
+    title : str
+    reason : str
+    place : Place or None
+        What it is about, if that is not the subject of the whole outcome.
+    """
 
     evidence: Evidence | None
     rung: int | None = None
     title: str = ""
     reason: str = ""
+    place: Place | None = None
 
     @property
     def name(self) -> str:
@@ -40,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of ``certify``, ``check`` or ``recheck``.
+    """The result of ``certify``, ``check``, ``recheck`` or ``prove``.
 
     Attributes
     ----------

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import groupby
 
 from rich import box
 from rich.console import Console
@@ -35,7 +36,7 @@ def as_text(outcome: Outcome) -> str:
     """The table of the evidence, the verdict, what is wrong, and where the files are."""
     console = _console()
     with console.capture() as captured:
-        console.print(_evidence(outcome))
+        console.print(_claims(outcome) if outcome.command == "prove" else _evidence(outcome))
         for line in _lines(outcome):
             console.print(line, soft_wrap=not console.is_terminal)
     return _trimmed(captured.get())
@@ -75,6 +76,23 @@ def _evidence(outcome: Outcome) -> Table:
         cells = _cells(row)
         table.add_row(*((_plain(str(row.rung or "")),) if numbered else ()), *cells)
     return table
+
+
+def _claims(outcome: Outcome) -> Table:
+    """A line for each claim: what is proved, what is checked, what is tested."""
+    table = _table("claim", "proved", "checked", "tested", "seconds")
+    for title, rows in groupby(outcome.rows, key=lambda row: row.title):
+        found = list(rows)
+        seconds = sum(row.evidence.numbers["seconds"] for row in found if row.evidence)
+        table.add_row(_plain(title), *map(_look, found), _plain(f"{seconds:.1f}"))
+    return table
+
+
+def _look(row: Row) -> Text:
+    e = row.evidence
+    if e is None:
+        return _plain("not run", "dim")
+    return _plain(_shortened(e.summary), COLOURS[e.verdict])
 
 
 def _plain(text: str, style: str = "") -> Text:

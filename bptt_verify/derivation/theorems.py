@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from functools import partial
 
 import sympy as sp
@@ -98,7 +99,7 @@ def _chain(chain: Chain) -> Iterable[Block]:
         for link in chain.links
     ]
     yield Display((first, *rest))
-    for link in chain.links:
+    for link in dict.fromkeys(replace(link, term=sp.S.Zero) for link in chain.links):  # said once each
         if link.settings:
             where = f"In the line “{link.reason}”: "
             yield _prose((where, *listed(link.settings), "."))

@@ -95,7 +95,7 @@ def _chains(theorem: Theorem, names: Names, top: bool = False) -> Iterator[Chain
         source, settings = _instance(theorem)
         yield from _chains(source, names)
         if settings:
-            yield Chain(("Here ", *listed(settings), "."))
+            yield Chain(("With ", *listed(settings), " this is the claim."))
         if theorem.rule is discharge:
             yield Chain(("What was assumed of every step, ", shown(theorem.arguments[1]), ", holds:"))
             yield from _chains(theorem.arguments[2], names)

@@ -11,7 +11,7 @@ from bptt_verify.derivation import adjoint_step, jacobian, step_loss
 from bptt_verify.oracle import CutStep, recursion_evidence
 from bptt_verify.program import Contract, Pointwise
 
-SIZES = {"n": 2, "m": 3, "q": 2, "d": 3, "v": 3, "k": 2, "in_": 2, "size": 2, "dtype": 3, "h_t": 2, "h_prev": 3}
+SIZES = {"n": 2, "m": 3, "q": 2, "d": 3, "v": 3, "dtype": 3, "h_prev": 3}  # 2 for any other
 
 
 def cut(one):
