@@ -52,6 +52,11 @@ def certify(
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise UsageError(f"certify: seed={seed!r:.60}; expected a non-negative integer.")
     kernel = subject if isinstance(subject, Kernel) else generate(subject)
+    if kernel.method != "recursion":
+        raise UsageError(
+            f"certify: a kernel with method={kernel.method!r}; expected method='recursion'. The double sum is "
+            "there to be compared with: call check_gradient on its loss_and_grad."
+        )
     found = tuple(_run(Subject(kernel, int(seed)), progress))
     return Certificate(
         name=kernel.name,

@@ -186,12 +186,19 @@ def derive(target: str, form: str, out: str | None) -> None:
 
 @command
 @click.argument("target", required=False)
+@click.option(
+    "--method",
+    type=click.Choice(["recursion", "double_sum"]),
+    default="recursion",
+    show_default=True,
+    help="How the gradient is summed: by the adjoint recursion, or as the whole double sum.",
+)
 @click.option("--style", type=STYLES, default="fast", show_default=True, help="Style of the kernel.")
 @click.option("--out", metavar="FILE", help="Where to write it.  [default: stdout]")
 @click.option(
     "--update-kernels", is_flag=True, help="Write the kernels of the catalogue into this checkout instead."
 )
-def generate(target: str | None, style: str, out: str | None, update_kernels: bool) -> None:
+def generate(target: str | None, method: str, style: str, out: str | None, update_kernels: bool) -> None:
     """Print the source of a kernel, unchecked.
 
     TARGET is a cell of the catalogue (see the command cells), FILE.py:NAME, FILE.py or MODULE:NAME.
@@ -203,14 +210,14 @@ def generate(target: str | None, style: str, out: str | None, update_kernels: bo
     """
     if update_kernels != (target is None):
         raise click.UsageError("expected TARGET, or --update-kernels without TARGET.")
-    if update_kernels and (out is not None or style != "fast"):
-        raise click.UsageError("--update-kernels takes neither --out nor --style.")
+    if update_kernels and (out is not None or style != "fast" or method != "recursion"):
+        raise click.UsageError("--update-kernels takes neither --out nor --style nor --method.")
     from bptt_verify.cli import work
 
     if target is None:
         emit("\n".join(map(str, work.update_kernels())))
     else:
-        work.delivered(work.generated(target, style), out)
+        work.delivered(work.generated(target, style, method), out)
 
 
 @command

@@ -115,10 +115,10 @@ def derived(target: str, form: str) -> str:
         return written[form]()
 
 
-def generated(target: str, style: str) -> str:
+def generated(target: str, style: str, method: str) -> str:
     """The source of a kernel."""
     with visit() as find:
-        return generate(find.recurrence(target), style=style).source
+        return generate(find.recurrence(target), style=style, method=method).source
 
 
 def delivered(text: str, out: str | None) -> None:

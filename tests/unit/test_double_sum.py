@@ -10,6 +10,7 @@ import pytest
 from cells_for_tests import ALL_CELLS, draw
 
 from bptt_verify.cells import CATALOGUE, elman, linear, lstm, lstm_stack
+from bptt_verify.certification import certify
 from bptt_verify.codegen.kernel import generate, load
 from bptt_verify.errors import ArrayError, UnsupportedError, UsageError
 from bptt_verify.verify import recurrence_cases
@@ -246,3 +247,8 @@ def test_it_can_be_made_again_and_sent_to_another_process():
     again = pickle.loads(pickle.dumps(kernel(elman)))  # our own data
     assert (again.method, again.source) == ("double_sum", kernel(elman).source)
     assert kernel(elman).programs.all()[0] == kernel(elman, "recursion").programs.forward
+
+
+def test_a_double_sum_is_not_certified():
+    with pytest.raises(UsageError, match="method='double_sum'; expected method='recursion'"):
+        certify(generate(elman, method="double_sum"))
