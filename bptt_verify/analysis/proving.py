@@ -16,8 +16,7 @@ import sympy as sp
 from bptt_verify.analysis.interpretations import Interpretation
 from bptt_verify.analysis.meaning import Cell
 from bptt_verify.derivation import step_loss
-from bptt_verify.derivation.instances import Instance
-from bptt_verify.derivation.local import jacobian
+from bptt_verify.derivation.matching import linear_matrices
 from bptt_verify.derivation.onestep import states_of
 from bptt_verify.errors import ProofError
 from bptt_verify.notation.tree import (
@@ -78,7 +77,7 @@ class _Words:
     @cached_property
     def matrices(self) -> dict[str, sp.Expr]:
         """The letters of a linear recurrence, by the author's names; none if it is not linear."""
-        found = _linear(self.cell)
+        found = linear_matrices(self.cell.program)
         return {} if found is None else {found[0]: linear.W_hh(), found[1]: linear.W_qh()}
 
     @cached_property
@@ -276,31 +275,3 @@ def _explicit(cell: Cell, name: str) -> bool:
     value = dict(one.program.results)[name]
     e = one.program.equation.get(value)
     return not (isinstance(e, Pointwise) and e.expr == 0)
-
-
-def _linear(cell: Cell) -> tuple[str, str] | None:
-    """The matrices ``(W_hh, W_qh)`` if every J_t is the one and the output is the other times the state."""
-    program = cell.program
-    states = states_of(program)
-    if len(states) != 1 or cell.output is None:
-        return None
-    recurrent = Instance(program, program, program, jacobian(program)).constant_jacobian()
-    (value,) = states.values()
-    readers = [e for e in program.equations if any(r.name == value and not r.shift for r in e.operands)]
-    if recurrent is None or len(readers) != 1 or not isinstance(readers[0], Contract):
-        return None
-    matrices = [r for r in readers[0].operands if r.name in cell.rec.params and len(r.labels) == 2]
-    step = program.equation[cell.output]
-    direct = readers[0].name == cell.output or readers[0].name in {r.name for r in step.operands}
-    if len(matrices) != 1 or not direct or not _plus_constant(step, readers[0]):
-        return None
-    return recurrent, matrices[0].name
-
-
-def _plus_constant(step: object, product: Contract) -> bool:
-    """Whether the output is the product, or the product and what does not depend on the state."""
-    if step is product:
-        return True
-    if not isinstance(step, Pointwise) or not step.expr.is_Add:
-        return False
-    return all(a.is_Symbol for a in step.expr.args)

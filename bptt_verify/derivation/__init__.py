@@ -1,8 +1,8 @@
 """Differentiation of Programs: the adjoint (reverse), the tangent (forward), local Jacobians."""
 
+from bptt_verify.derivation.claims import Claim, Known
 from bptt_verify.derivation.document import Derivation, derive
 from bptt_verify.derivation.forward import tangent
-from bptt_verify.derivation.instances import Claim, Known
 from bptt_verify.derivation.local import jacobian
 from bptt_verify.derivation.onestep import (
     OneStep,

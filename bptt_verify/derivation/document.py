@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from bptt_verify.derivation import wording
+from bptt_verify.derivation.claims import Claim, known_table
 from bptt_verify.derivation.equations import prune
 from bptt_verify.derivation.forward import tangent
-from bptt_verify.derivation.instances import Claim, Instance, known_table
+from bptt_verify.derivation.instances import Instance
 from bptt_verify.derivation.local import jacobian
 from bptt_verify.derivation.onestep import states_of
 from bptt_verify.derivation.reverse import adjoint
@@ -51,7 +53,10 @@ class Derivation:
     @cached_property
     def jacobian(self) -> dict[str, Formula]:
         """Local derivatives of one step: ``"dh/dh"`` is J_t, ``"dh/dW_hh"`` the part of A_t for W_hh."""
-        return {key: _joined(tuple(self.instance.entries[key].formulas())) for key, _ in self.local.results}
+        return {
+            key: _joined(tuple(self.instance.entries[key].formulas(self.instance.reader.letters)))
+            for key, _ in self.local.results
+        }
 
     def gradient(self, of: str) -> Formula:
         """The gradient of one parameter, input or initial state, in terms of the cotangents in ``steps``.
@@ -74,9 +79,9 @@ class Derivation:
     @cached_property
     def document(self) -> Document:
         """The whole derivation as a document."""
-        claims = [Section(f"{c.id} {c.general.title}", c.blocks) for c in self.claims.values() if c.applies]
+        claims = [Section(f"{c.id} {c.general.title}", c.blocks) for c in self.claims.values()]
         sections = (
-            Section("The step", (Prose.of(_STEP), Display(tuple(self.instance.reader.forward())))),
+            Section("The step", (Prose.of(wording.STEP), Display(tuple(self.instance.reader.forward())))),
             Section("One step, differentiated", tuple(self._one_step())),
             *claims,
             Section("How this is known", (known_table(self.claims),)),
@@ -87,17 +92,19 @@ class Derivation:
         own = self.instance
         partials = tuple(own.partials())
         shown: list[Block] = [
-            Prose.of(_CHANGES),
+            Prose.of(wording.CHANGES),
             Display(tuple(own.reader.tangent(own.tangent))),
-            Prose.of(_LOCAL),
+            Prose.of(wording.LOCAL),
             Display(tuple(own.jacobian())),
         ]
         if partials:
-            summary = "The immediate partials A, parameter by parameter"
+            summary = "The immediate partials A, for every parameter and input"
             shown.append(Steps(summary, (Display(partials),), open=len(partials) <= FEW))
         absent = [n for n in self.recurrence.params if n not in own.read_by_state()]
         if absent:
-            shown.append(Prose.of(f"The state does not read {', '.join(absent)}: their part of A is zero."))
+            shown.append(
+                Prose.of(f"The new state does not depend on {', '.join(absent)}: their part of A is zero.")
+            )
         return tuple(shown)
 
     def to_text(self) -> str:
@@ -118,21 +125,6 @@ class Derivation:
 
     def _repr_html_(self) -> str:
         return self.document._repr_html_()
-
-
-_STEP = (
-    "As written. The loss of each step has a weight; if none is given, it is one over the number of steps "
-    "and sequences."
-)
-_CHANGES = (
-    "Let the parameters, the inputs and the previous state change; a dot marks the change of a value. "
-    "Every line of the step gives one line:"
-)
-_LOCAL = (
-    "Substituted into each other, they give the change of the new state. What multiplies the change of the "
-    "previous state is the Jacobian J, what multiplies the change of a parameter is the immediate partial A. "
-    "An index bears the name of its size; δ is the identity."
-)
 
 
 def derive(rec: Recurrence) -> Derivation:

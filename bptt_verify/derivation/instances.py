@@ -8,92 +8,25 @@ from functools import cached_property
 
 import sympy as sp
 
+from bptt_verify.derivation import wording
+from bptt_verify.derivation.claims import Claim, Known
 from bptt_verify.derivation.lines import Entry, Reader, entry
+from bptt_verify.derivation.matching import SUPREMA, function_and_matrix, readout_matrix
 from bptt_verify.derivation.onestep import states_of
 from bptt_verify.derivation.smallcase import jacobian_entries, written_out
-from bptt_verify.derivation.theorems import formula, proof_steps, theorem_blocks
-from bptt_verify.program import Pointwise, Program, Ref, symbol
-from bptt_verify.program.functions import derivative
+from bptt_verify.derivation.theorems import (
+    claimed,
+    definitions,
+    expression,
+    formula,
+    proof_steps,
+    theorem_blocks,
+)
+from bptt_verify.program import Program, Ref
 from bptt_verify.proof import CLAIMS, GeneralClaim, Theorem
 from bptt_verify.proof.claims.magnitude import GAMMA
 from bptt_verify.proof.kernel import specialise
-from bptt_verify.render import Block, Display, Formula, Line, Prose, Steps, Table
-from bptt_verify.verdict import Knowledge
-
-SUPREMA: Mapping[str, sp.Expr] = {
-    "tanh": sp.Integer(1),
-    "sigmoid": sp.Rational(1, 4),
-    "relu": sp.Integer(1),
-    "softplus": sp.Integer(1),
-    "sin": sp.Integer(1),
-    "cos": sp.Integer(1),
-    "atan": sp.Integer(1),
-}
-"""The largest size of the slope of an elementwise function."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """How one part of a claim is known.
-
-    Attributes
-    ----------
-    what : str
-    word : {"proved", "checked", "tested"}
-    how : str
-        For which T and sizes, by what.
-    """
-
-    what: str
-    word: Knowledge
-    how: str
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim instantiated for one recurrence.
-
-    Attributes
-    ----------
-    id : str
-        Such as ``"T2"``.
-    general : GeneralClaim
-        The theorems for every recurrence; ``general.parts[0].theorem`` is the first.
-    applies : bool
-        Whether the recurrence is of the kind that the claim speaks of.
-    statement : str
-    parts : mapping of str to tuple of Formula
-        What the claim is for this recurrence. T1: ``"jacobian"`` (J_t), ``"partials"`` (A_t), ``"sums"``;
-        T2: ``"direct"`` (c_t), ``"recursion"``, ``"gradients"``; T3: ``"powers"``; T4: ``"bound"``.
-    known : tuple of Known
-        How each part is known.
-    blocks : tuple of Block
-        All of it, to read.
-    """
-
-    id: str
-    general: GeneralClaim
-    applies: bool
-    statement: str
-    parts: Mapping[str, tuple[Formula, ...]]
-    known: tuple[Known, ...]
-    blocks: tuple[Block, ...]
-
-    @property
-    def theorems(self) -> tuple[Theorem, ...]:
-        """The general theorems."""
-        return tuple(p.theorem for p in self.general.parts)
-
-    @property
-    def formulas(self) -> tuple[Formula, ...]:
-        """The formulas of this recurrence."""
-        return tuple(f for part in self.parts.values() for f in part)
-
-
-BY_RULES = "for every T and all sizes, by the rules of the proof kernel"
-BY_RUNG_3 = "by certify, rung 3: exactly, against SymPy's index notation, at the sizes its certificate lists"
-BY_RUNG_1 = "by certify, rung 1: one step exactly, at the sizes its certificate lists; T2 does the rest"
-BY_RUNGS = "by certify, rungs 5 to 8: numerically, at the listed points, with stated tolerances"
+from bptt_verify.render import Block, Display, Formula, Line, Prose, Steps
 
 
 @dataclass(frozen=True)
@@ -110,7 +43,7 @@ class Instance:
     tangent: Program
     local: Program
 
-    @property
+    @cached_property
     def reader(self) -> Reader:
         """Writes the lines."""
         return Reader(self.program)
@@ -130,20 +63,20 @@ class Instance:
     def jacobian(self) -> list[Line]:
         """J_t, block by block."""
         states = states_of(self.program)
-        return self._entries([f"d{s}/d{r}" for s in states for r in states], "the factor of the change of {}")
+        return self._entries([f"d{s}/d{r}" for s in states for r in states])
 
     def partials(self) -> list[Line]:
         """A_t, for every parameter and real input that the state reads."""
         states = states_of(self.program)
         keys = [k for k, _ in self.local.results if k[1:].split("/d")[1] not in states]
-        return self._entries(keys, "the factor of the change of {}")
+        return self._entries(keys)
 
-    def _entries(self, keys: list[str], reason: str) -> list[Line]:
-        lines = []
+    def _entries(self, keys: list[str]) -> list[Line]:
+        lines, reason = [], "the coefficient of the change of {}"
         for key in keys:
             e = self.entries[key]
             if not e.zero:
-                first, *rest = e.formulas()
+                first, *rest = e.formulas(self.reader.letters)
                 lines += [Line(first, reason.format(key.split("/d")[1])), *(Line(f, "where") for f in rest)]
         return lines
 
@@ -160,15 +93,18 @@ class Instance:
         sums = tuple(_renamed(formula(closed.theorem.statement), n) for n in self.read_by_state())
         jacobian, partials = self.jacobian(), self.partials()
         blocks: tuple[Block, ...] = (
-            *theorem_blocks(closed),
+            Prose.of(wording.READING),
+            *definitions(closed.theorem),
+            Prose.of("Written out, it is the closed form"),
+            *claimed(closed.theorem),
             *_proofs(general, closed.theorem),
-            Prose.of(self._stacked(), "for the parameters that the state reads:"),
-            *_display([Line(s, "by T1a, with the parameter's own part of A") for s in sums]),
+            Prose.of(f"For this recurrence w is any of {', '.join(self.read_by_state())}{self._stacked()}."),
+            Steps("The same, parameter by parameter", _display([Line(x) for x in sums])),
             Steps("The case T = 3", self._small_unrolled()),
         )
         known = (
-            Known("the sum over ordered products", "proved", BY_RULES),
-            Known("the Jacobian and the immediate partials of this recurrence", "checked", BY_RUNG_3),
+            Known("the sum over ordered products", "proved", wording.BY_RULES),
+            Known("the Jacobian and the immediate partials of this recurrence", "checked", wording.BY_RUNG_3),
         )
         parts = {
             "jacobian": tuple(x.formula for x in jacobian),
@@ -180,9 +116,7 @@ class Instance:
 
     def _stacked(self) -> str:
         names = list(states_of(self.program))
-        if len(names) == 1:
-            return "For this recurrence, with the J and A above, "
-        return f"For this recurrence, with the J and A above and {' and '.join(names)} stacked as one state, "
+        return f", and h stands for {' and '.join(names)} stacked" if len(names) > 1 else ""
 
     def _small_unrolled(self) -> tuple[Block, ...]:
         closed = CLAIMS["T1"].part("unrolled").theorem
@@ -197,38 +131,44 @@ class Instance:
         return [self.reader.gradient(self.adjoint, k) for k, _ in self.adjoint.results if k != "loss"]
 
     def recursion(self) -> list[Line]:
-        """The cotangents of the values within a step."""
-        gradients = [v for k, v in self.adjoint.results if k != "loss"]
+        """The cotangents of the values within a step, from what follows the last one."""
+        read = {r.name for e in self.adjoint.equations for r in e.operands}
+        gradients = [v for k, v in self.adjoint.results if k != "loss" and v not in read]
+        ends = self.reader.ends(self.adjoint)
+        return [*(Line(x, "nothing follows the last step") for x in ends), *self._reverse(gradients)]
+
+    def _reverse(self, gradients: list[str]) -> list[Line]:
         return list(self.reader.reverse(self.adjoint, gradients))
 
     def adjoint_form(self) -> Claim:
         """T2."""
         general = CLAIMS["T2"]
         direct, recursion, gradients = list(self.reader.direct()), self.recursion(), self.gradients()
-        whole = general.part("loss_gradient")
-        small = [written_out(general.part("closed_form").theorem, T=3, t=t) for t in (3, 2, 1)]
+        closed = general.part("closed_form").theorem
+        right = expression(general.part("loss_gradient").theorem.statement.right)
+        headline = Formula(f"dL/dw = {right.text}", rf"\frac{{dL}}{{dw}} = {right.latex}")
+        small = [written_out(closed, T=3, t=t) for t in (3, 2, 1)]
         small.append(written_out(general.part("gradient").theorem, T=3))
         blocks: tuple[Block, ...] = (
-            *theorem_blocks(general.part("closed_form")),
+            Prose.of(wording.ADJOINT),
+            *definitions(closed),
+            Prose.of("With it the gradient of a parameter is"),
+            *_display([Line(headline, "T2f")]),
+            Prose.of("and the adjoint has the closed form"),
+            *claimed(closed),
             *_proofs(general, general.part("gradient").theorem),
-            Prose.of("What the loss of step t says of the states directly, every state held fixed:"),
+            Prose.of(wording.DIRECT, *self._not_the_cells_own_c()),
             *_display(direct),
-            Prose.of(
-                Formula("c_t = (∂L_t/∂h_t + ∂L_{t+1}/∂h_t)ᵀ", "c_t = (∂L_t/∂h_t + ∂L_{t+1}/∂h_t)^{\\top}"),
-                " collects them. The recursion is carried out by the equations below, one per value of the "
-                "step, from the last to the first; a value with a bar is the derivative of the loss by the "
-                "value, as a column. The adjoint of a state is its direct part and what the next step sends "
-                "back.",
-            ),
+            Prose.of(wording.BARS, *self._where_lambda_is(), " From the last step to the first:"),
             *_display(recursion),
-            Prose.of("The gradient follows by ", formula(whole.theorem.statement), " (T2f):"),
+            Prose.of("The gradients, each with the theorem that it is an instance of:"),
             *_display(gradients),
             Steps("The case T = 3", _display(small)),
         )
         known = (
-            Known("the recursion, its closed form, the exchange of the two sums", "proved", BY_RULES),
-            Known("that these equations are that recursion", "checked", BY_RUNG_1),
-            Known("the numbers of a generated kernel", "tested", BY_RUNGS),
+            Known("the recursion, its closed form, the exchange of the two sums", "proved", wording.BY_RULES),
+            Known("that these equations are that recursion", "checked", wording.BY_RUNG_1),
+            Known("the numbers of a generated kernel", "tested", wording.BY_RUNGS),
         )
         parts = {
             name: tuple(x.formula for x in lines)
@@ -236,85 +176,93 @@ class Instance:
         }
         statement = (
             "λ_t = c_t + J_{t+1}ᵀ λ_{t+1} = Σ_{s=t}^{T} (J_s … J_{t+1})ᵀ c_s and "
-            "∂L/∂w = Σ_t ∂L_t/∂w + Σ_i λ_iᵀ A_i"
+            "dL/dw = Σ_t ∂⁺L_t/∂w + Σ_i λ_iᵀ A_i"
         )
         return Claim("T2", general, True, statement, parts, known, blocks)
+
+    def _where_lambda_is(self) -> tuple[str | Formula, ...]:
+        """Which of the cotangents is the adjoint of each state."""
+        words: list[str | Formula] = [
+            " The adjoint λ of the theorem stacks, for each state, its direct part and "
+        ]
+        words.append("what the next step sends back: ")
+        for k, f in enumerate(self.reader.adjoints(self.adjoint)):
+            words += [", " if k else "", f]
+        return (*words, ".")
+
+    def _not_the_cells_own_c(self) -> tuple[str, ...]:
+        own = {"c", "A", "J"} & set(self.program.names()) | {"c"} & set(states_of(self.program))
+        if not own:
+            return ()
+        return (f" (The letter {' and '.join(sorted(own))} of the theorems is not the cell's own.)",)
 
     # ── T3 ───────────────────────────────────────────────────────────────────────────────────────
 
     def linear(self) -> Claim:
         """T3."""
         general = CLAIMS["T3"]
-        matrix = self.constant_jacobian()
-        powers = general.part("powers")
-        statement = "λ_t = Σ_{i=t}^{T} (W_hhᵀ)^{T-i} W_qhᵀ ∂L/∂o_{T+t-i}, if every J_t is W_hh"
-        known = (Known("the powers of the recurrent matrix", "proved", BY_RULES),)
-        if matrix is None:
-            why = "J_t changes from step to step here, so no powers of one matrix appear."
-            return Claim("T3", general, False, statement, {}, known, (Prose.of(why),))
-        shown = _named(formula(powers.theorem.statement), matrix)
-        blocks: tuple[Block, ...] = (
-            Prose.of("Every J is the same matrix here, and the ordered products are its powers:"),
-            *_display([Line(shown, "by T3c")]),
-            *_proofs(general),
-            Prose.of("Powers of a matrix are expensive and overflow; the recursion of T2 needs none."),
+        matrix = self._constant()
+        statement = (
+            "λ_t = Σ_{i=t}^{T} (W_hhᵀ)^{T-i} W_qhᵀ ∂L/∂o_{T+t-i}, if every J_t is W_hh and o_t = W_qh h_t"
         )
-        return Claim("T3", general, True, statement, {"powers": (shown,)}, known, blocks)
+        known = (Known("the powers of the recurrent matrix", "proved", wording.BY_RULES),)
+        if matrix is None:
+            why = "The Jacobian changes from step to step here, so that no powers of one matrix appear."
+            return Claim("T3", general, False, statement, {}, known, (Prose.of(why),))
+        readout = readout_matrix(self.program)
+        by_lag = _named(formula(general.part("constant_jacobian").theorem.statement), "W_hh", matrix)
+        shown = [Line(by_lag, "T3h")]
+        if readout is not None:
+            powers = formula(general.part("powers").theorem.statement)
+            shown.append(Line(_named(_named(powers, "W_hh", matrix), "W_qh", readout), "T3c"))
+        blocks: tuple[Block, ...] = (
+            Prose.of("Every Jacobian is the same matrix here, and the ordered products are its powers:"),
+            *_display(shown),
+            Prose.of(wording.GENERAL_NAMES),
+            *_proofs(general),
+            Prose.of(wording.NO_POWERS),
+        )
+        parts = {"powers": tuple(x.formula for x in shown)}
+        return Claim("T3", general, True, statement, parts, known, blocks)
 
-    def constant_jacobian(self) -> str | None:
-        """The name of the matrix that is J_t at every step."""
-        match = self._slope_and_matrix()
-        return match[1] if match and match[0] == "" else None
-
-    def _slope_and_matrix(self) -> tuple[str, str] | None:
-        """``("tanh", "W_hh")`` if J_t is the slope of a function times a matrix; ``""`` for no function."""
+    def _match(self) -> tuple[str, str] | None:
         states = states_of(self.program)
-        if len(states) != 1:
-            return None
-        ((state, value),) = states.items()
-        block = self.entries[f"d{state}/d{state}"]
-        if block.steps or not isinstance(block.value, Pointwise):
-            return None
-        e, matrices = block.value, [r for r in block.value.operands if self._parameter(r)]
-        if len(matrices) != 1 or matrices[0].labels != e.labels[-2:] or len(e.labels) != 4:
-            return None
-        factor = e.expr / symbol(matrices[0])
-        if factor == 1:
-            return "", matrices[0].name
-        step = self.program.equation[value]
-        if factor.has(symbol(matrices[0])) or not isinstance(step, Pointwise) or len(step.operands) != 1:
-            return None
-        own = symbol(Ref(value, step.labels))
-        slope = derivative(step.expr, symbol(step.operands[0]), own)
-        name = str(step.expr.func.__name__)
-        return (name, matrices[0].name) if slope == factor and name in SUPREMA else None
+        return (
+            function_and_matrix(self.program, self.entries["d{0}/d{0}".format(*states)]) if states else None
+        )
 
-    def _parameter(self, r: Ref) -> bool:
-        return any(a.name == r.name and a.role == "param" for a in self.program.arrays)
+    def _constant(self) -> str | None:
+        """The name of the matrix that is J_t at every step."""
+        match = self._match()
+        return match[1] if match and match[0] == "" else None
 
     # ── T4 ───────────────────────────────────────────────────────────────────────────────────────
 
     def magnitude(self) -> Claim:
         """T4."""
         general = CLAIMS["T4"]
-        match = self._slope_and_matrix()
+        match = self._match()
         bound: tuple[Formula, ...] = ()
         if match is not None:
             bound = (_own_bound(general, *match),)
-        own = Prose.of(
-            "The norms of this recurrence's own J depend on the states; lag_profile measures every term of "
-            "the sum, and the largest norm, on given arrays."
-        )
+        constant = match is not None and not match[0]
+        own = "" if constant else " The norms of this recurrence's own Jacobians depend on the states;"
         blocks: tuple[Block, ...] = (
             *theorem_blocks(general.parts[0]),
+            Prose.of(wording.GROWTH),
             *_proofs(general),
             *((Prose.of(_bound_words(match)), *_display([Line(b) for b in bound])) if bound else ()),
-            own,
+            Prose.of(f"{wording.MEASURE}{own} {wording.LAGS}"),
         )
-        known = [Known("the bound and the eigenvector statement", "proved", BY_RULES)]
-        if match is not None and match[0]:
-            text = f"that the slope of {match[0]} is at most {SUPREMA[match[0]]} is taken from calculus"
-            known.append(Known("the bound for this recurrence", "proved", f"{BY_RULES}; {text}"))
+        known = [Known("the bound and the eigenvector statement", "proved", wording.BY_RULES)]
+        if match is not None:
+            most = (
+                f"; that the derivative of {match[0]} is at most {SUPREMA[match[0]]} is calculus"
+                if match[0]
+                else ""
+            )
+            how = wording.BY_RULES + most
+            known.append(Known("the bound for this recurrence", "proved", how))
         statement = "‖J_t … J_{i+1}‖ ≤ ρ^{t-i} if every ‖J_k‖ ≤ ρ; (W_hhᵀ)^m v = μ^m v if W_hhᵀ v = μ v"
         return Claim("T4", general, True, statement, {"bound": bound}, tuple(known), blocks)
 
@@ -329,13 +277,19 @@ def _own_bound(general: GeneralClaim, function: str, matrix: str) -> Formula:
     theorem = general.part("elementwise_bound").theorem
     gamma = SUPREMA[function] if function else sp.Integer(1)
     own = specialise(theorem, GAMMA, _any_index(theorem), gamma)
-    return _named(formula(own.statement), matrix)
+    return _named(formula(own.statement), "W_hh", matrix)
+
+
+def _calculus(function: str) -> str:
+    return f"; that the derivative of {function} is at most {SUPREMA[function]} is taken from calculus"
 
 
 def _bound_words(match: tuple[str, str] | None) -> str:
     if match is None or not match[0]:
-        return "For this recurrence, with D the identity:"
-    return f"For this recurrence, with D the diagonal matrix of the slopes of {match[0]} at step t:"
+        return (
+            f"Here the Jacobian is {match[1] if match else 'constant'} at every step, D is the identity, and"
+        )
+    return f"Here J = D {match[1]} with D the diagonal matrix of the derivatives of {match[0]} at step t, and"
 
 
 def _any_index(theorem: Theorem) -> sp.Symbol:
@@ -355,18 +309,7 @@ def _renamed(f: Formula, parameter: str) -> Formula:
     )
 
 
-def _named(f: Formula, matrix: str) -> Formula:
-    """The theorem's W_hh under the matrix's own name."""
-    latex = Formula.of(lambda n: n.ref(Ref(matrix, ()))).latex
-    return Formula(f.text.replace("W_hh", matrix), f.latex.replace("W_{hh}", latex))
-
-
-def known_table(claims: Mapping[str, Claim]) -> Table:
-    """How every part of every claim is known."""
-    rows = [
-        (Prose.of(c.id), Prose.of(k.what), Prose.of(k.word), Prose.of(k.how))
-        for c in claims.values()
-        if c.applies
-        for k in c.known
-    ]
-    return Table(("claim", "what", "how it is known", "for what, and by what"), tuple(rows))
+def _named(f: Formula, general: str, own: str) -> Formula:
+    """A matrix of the theorem under the author's name."""
+    old, new = (Formula.of(lambda n, x=x: n.ref(Ref(x, ()))).latex for x in (general, own))  # type: ignore[misc]
+    return Formula(f.text.replace(general, own), f.latex.replace(old, new))

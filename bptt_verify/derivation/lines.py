@@ -12,6 +12,7 @@ from bptt_verify.derivation.equations import inline, prune
 from bptt_verify.derivation.onestep import states_of, step_loss
 from bptt_verify.program import BATCH, TIME, Contract, Equation, Notation, Pointwise, Program, Ref, symbol
 from bptt_verify.program.formulas import indexed, right_side
+from bptt_verify.program.names import free_name
 from bptt_verify.render import Formula, Letter, Line, letters_of
 
 
@@ -29,8 +30,15 @@ class Reader:
 
     @cached_property
     def letters(self) -> Mapping[str, Letter]:
-        """The letters for the loss."""
-        return letters_of(self.program)
+        """The letters for the loss, and for products that the language had to name."""
+        taken, letters = set(self.program.names()), dict(letters_of(self.program))
+        for e in self.program.equations:
+            made_up = e.name == "_".join(r.name for r in e.operands)
+            if isinstance(e, Contract) and made_up and not _inlined(self.program, e):
+                name = free_name("u", taken)
+                taken.add(name)
+                letters[e.name] = Letter(name, name)
+        return letters
 
     def forward(self) -> Iterator[Line]:
         """The step as the author wrote it."""
@@ -54,12 +62,33 @@ class Reader:
         if name in program.end:
             value = program.end[name].value
             carried = Ref(value, program.labels(value))
-            shown = Formula.of(lambda n: f"{n.ref(Ref(f'{of}_bar', (BATCH,)))} = {n.ref(carried)}, t = 1")
-            return Line(shown, "what step 1 sends back")
+            shown = Formula.of(lambda n: f"{n.ref(Ref(f'{of}_bar', (BATCH,)))} = {_at(n.ref(carried), '1')}")
+            return Line(shown, "T2g: what step 1 sends back")
         e = program.equation[name]
         shown = next(self._displayed(program, [e]))
-        summed = ", summed over time and batch" if TIME not in e.labels else ""
-        return Line(shown, f"{self._through(of, 0)}{summed}" if self._readers(of, 0) else "")
+        if TIME in e.labels:
+            return Line(shown, f"T2h: {self._through(of, 0)}")
+        return Line(shown, f"T2f: {self._through(of, 0)}, summed over time and batch")
+
+    def ends(self, program: Program) -> Iterator[Formula]:
+        """What follows the last step: nothing."""
+        for c in program.carries:
+            if c.shift > 0:
+                ref = Ref(c.value, program.labels(c.value))
+                yield Formula.of(lambda n, ref=ref: f"{_at(n.ref(ref), 'T+1')} = 0")  # type: ignore[misc]
+
+    def adjoints(self, program: Program) -> Iterator[Formula]:
+        """For every state, its part of λ_t: the direct part, and what the next step sends back."""
+        zeros = step_loss(self.program).zeros()
+        backs = [c.value for c in program.carries if c.shift > 0]
+        for (state, value), back in zip(states_of(self.program).items(), backs, strict=True):
+            own, ref = Ref(value, (TIME,)), Ref(back, program.labels(back), 1)
+
+            def write(n: Notation, own: Ref = own, ref: Ref = ref, zero: bool = state in zeros) -> str:
+                front = "" if zero else f"(∂⁺L_t/∂{n.ref(own)}){n.transpose} + "
+                return front + n.ref(ref)
+
+            yield Formula.of(write)
 
     def direct(self) -> Iterator[Line]:
         """``(∂L_t/∂h_t)ᵀ`` and ``(∂L_t/∂h_{t-1})ᵀ`` for every state: the parts of c_t."""
@@ -87,7 +116,7 @@ class Reader:
                 if isinstance(x := program.equation.get(r.name), Contract) and TIME in x.labels
             }
             right = "0" if zero else right_side(e, n, inner)
-            return f"(∂L_t/∂{n.ref(ref)}){n.transpose} = {right}"
+            return f"(∂⁺L_t/∂{n.ref(ref)}){n.transpose} = {right}"
 
         return Formula.of(write, self.letters)
 
@@ -97,11 +126,8 @@ class Reader:
         """Why the change of a value is what it is."""
         e = self.program.equation.get(value)
         if isinstance(e, Pointwise):
-            if function := _function(e):
-                return f"slope of {function}"
-            if any(isinstance(self.program.equation.get(r.name), Contract) for r in e.operands):
-                return "product rule"
-            return "chain rule"
+            function = _function(e)
+            return f"derivative of {function}" if function else "product rule"
         return "product rule"
 
     def _cotangent_reason(self, program: Program, name: str) -> str:
@@ -117,7 +143,7 @@ class Reader:
         names = [self._letter(e.name) for e in self._readers(value, shift)]
         single = self._readers(value, shift)
         if len(single) == 1 and isinstance(single[0], Pointwise) and (function := _function(single[0])):
-            names = [f"{names[0]} (slope of {function})"]
+            names = [f"{names[0]} (derivative of {function})"]
         if value in states_of(self.program).values() and not shift:
             names.append("the next step")
         return "through " + " and ".join(names) if names else ""
@@ -175,13 +201,20 @@ def _function(e: Pointwise) -> str:
     return str(e.expr.func.__name__) if single else ""
 
 
+def _is_term(s: sp.Symbol, expr: sp.Expr) -> bool:
+    """Whether a symbol is a term of a sum, with a number before it or none."""
+    return any((term / s).is_number for term in sp.Add.make_args(expr))
+
+
 def _inlined(program: Program, e: Equation) -> bool:
+    """Whether an equation is a term of the one sum that reads it, and can be written there."""
     readers = [(x, r) for x in program.equations for r in x.operands if r.name == e.name]
     results = {v for _, v in program.results}
     return (
         len(readers) == 1
         and isinstance(readers[0][0], Pointwise)
         and not readers[0][1].shift
+        and _is_term(symbol(readers[0][1]), readers[0][0].expr)
         and e.name not in results
     )
 
@@ -203,14 +236,12 @@ class Entry:
         """Whether the block is zero whatever the arrays."""
         return isinstance(self.value, Pointwise) and self.value.expr == 0
 
-    def formulas(self) -> Iterator[Formula]:
+    def formulas(self, letters: Mapping[str, Letter]) -> Iterator[Formula]:
         """The entry, then what it refers to."""
-        left = Formula.of
-        yield left(
-            lambda n: f"∂{indexed(self.upper, n)}/∂{indexed(self.lower, n)} = {_in_indices(self.value, n)}"
-        )
+        ends = self.upper, self.lower
+        yield Formula.of(lambda n: f"{_quotient(*ends, n)} = {_in_indices(self.value, n)}", letters)
         for e in self.steps:
-            yield Formula.of(partial(_equation, e))
+            yield Formula.of(partial(_equation, e), letters)
 
     def numbered(self, upper: tuple[str, ...], lower: tuple[str, ...]) -> Formula | None:
         """The formula with numbers for indices; None if it has sums of its own."""
@@ -247,8 +278,16 @@ def entry(local: Program, key: str, known: set[str]) -> Entry:
     return Entry(Ref(values[above], value.labels[:own]), lower, value, steps)
 
 
+def _at(text: str, step: str) -> str:
+    """A formula in which t+1 or t stands below, at another step."""
+    for old in ("{t+1}", "{t}", "t"):
+        if f"_{old}" in text:
+            return text.replace(f"_{old}", f"_{{{step}}}" if len(step) > 1 else f"_{step}")
+    return text.replace(",t}", f",{step}}}")
+
+
 def _quotient(upper: Ref, lower: Ref, n: Notation) -> str:
-    return f"∂{indexed(upper, n)}/∂{indexed(lower, n)}"
+    return f"∂⁺{indexed(upper, n)}/∂{indexed(lower, n)}"
 
 
 def _sizes(r: Ref) -> tuple[str, ...]:

@@ -38,10 +38,11 @@ def theorem_document(claim: str) -> Document:
 
 def theorem_blocks(part: Part) -> tuple[Block, ...]:
     """What the theorem says, for which indices, and from what."""
-    return (Prose.of(f"{part.words}:"), *_claimed(part.theorem), *definitions(part.theorem))
+    return (Prose.of(f"{part.words}:"), *claimed(part.theorem), *definitions(part.theorem))
 
 
-def _claimed(theorem: Theorem) -> Iterable[Block]:
+def claimed(theorem: Theorem) -> Iterable[Block]:
+    """The statement, its conditions and its assumptions."""
     s = theorem.statement
     yield Display((Line(formula(s)),))
     if s.given:
@@ -56,7 +57,7 @@ def _claimed(theorem: Theorem) -> Iterable[Block]:
 def definitions(theorem: Theorem, known: Collection[Definition] = ()) -> Iterable[Block]:
     """The definitions that the theorem is about, but those already known."""
     for d in sorted(theorem.definitions - set(known), key=lambda d: str(d.letter.name)):
-        yield Prose.of("By definition")
+        yield Prose.of(_PREMISES.get(d.letter.name, "By definition"))
         yield Display(tuple(_cases(d)))
 
 
@@ -71,8 +72,13 @@ def _opened(part: Part) -> Steps:
 
 def proof_steps(part: Part, known: Collection[Definition] = ()) -> Steps:
     """The statement and the proof, to open and close."""
-    stated = (*_claimed(part.theorem), *definitions(part.theorem, known))
+    stated = (*claimed(part.theorem), *definitions(part.theorem, known))
     return Steps(f"{part.label}: {part.words}", (*stated, Prose.of("Proof."), *proof_blocks(part.theorem)))
+
+
+def expression(term: sp.Expr) -> Formula:
+    """A term as a formula."""
+    return _formula(Written.of(partial(bare, term)))
 
 
 def formula(s: Statement) -> Formula:
@@ -107,6 +113,14 @@ def _chain(chain: Chain) -> Iterable[Block]:
 
 def _right(relation: str, term: sp.Expr, hand) -> str:  # type: ignore[no-untyped-def]
     return f"{hand.at_most if relation == '≤' else '='} {bare(term, hand)}"
+
+
+_PREMISES = {
+    "∂h/∂w": "By the chain rule of one step, since the initial state does not depend on w:",
+    "∂h/∂h_0": "By the chain rule of one step:",
+    "λ": "With the adjoint defined backwards from the last step:",
+    "c": "With the direct part, which collects the losses that read a state:",
+}
 
 
 def _cases(d: Definition) -> Iterable[Line]:

@@ -14,19 +14,27 @@ import sympy as sp
 
 from bptt_verify.proof.kernel import (
     Letter,
+    Ordered,
     Statement,
     Theorem,
+    Total,
+    Transpose,
     assume,
     discharge,
+    empty_product,
     entries,
     hypothesis,
+    implies,
     induction,
     instantiate,
     resize,
     rewrite,
+    shape,
     specialise,
+    substitute,
     symmetric,
     transitive,
+    transposition,
     unfold,
     weaken,
 )
@@ -209,7 +217,11 @@ def reason(theorem: Theorem, names: Names, known: tuple[Statement, ...] = ()) ->
             hypotheses = [k for k in known if same(k, theorem.arguments[0])]
             return "induction hypothesis" if hypotheses else "by assumption"
         case rule if rule is unfold:
-            return _DEFINED.get(theorem.arguments[0].letter.name, "by definition")
+            return _defined(theorem)
+        case rule if rule is transposition:
+            return _transposed(theorem.arguments[0].args[0])
+        case rule if rule is empty_product and shape(theorem.arguments[0].body) == ():
+            return "the power 0 is 1"
         case rule if rule is transitive:
             links = _linked(theorem, names, known)[1]
             return "; ".join(dict.fromkeys(link.reason for link in links))
@@ -219,11 +231,34 @@ def reason(theorem: Theorem, names: Names, known: tuple[Statement, ...] = ()) ->
 
 
 _DEFINED = {
-    "∂h/∂w": "chain rule of one step",
-    "∂h/∂h_0": "chain rule of one step",
-    "λ": "recursion of the adjoint",
-    "c": "c collects the losses that read this state",
+    "∂h/∂w": ("h_0 does not depend on w", "chain rule of one step"),
+    "∂h/∂h_0": ("h_0 differentiated by itself", "chain rule of one step"),
+    "λ": ("the last step", "recursion of the adjoint"),
+    "c": ("the direct part of the last step", "the direct part: both losses that read this state"),
 }
+
+
+def _defined(theorem: Theorem) -> str:
+    """The definition of a letter in words: of its first case, or of the recursion."""
+    definition, at, given = theorem.arguments
+    values = {definition.at: sp.sympify(at)}
+    first = definition.cases[0]
+    starts = all(implies(given, substitute(g, values)) for g in first.given)
+    return _DEFINED.get(definition.letter.name, ("by definition",) * 2)[0 if starts else 1]
+
+
+def _transposed(inner: sp.Expr) -> str:
+    match inner:
+        case sp.Add() | Total():
+            return "transpose of a sum"
+        case Ordered():
+            return "transpose of a power"
+        case sp.Mul():
+            return "transpose of a product"
+        case Transpose():
+            return "transposed twice"
+    return "transpose of the identity"
+
 
 _BACKWARDS = {
     "split off the last term of the sum": "put the last term back under the sum",
@@ -234,6 +269,7 @@ _BACKWARDS = {
     "the sum of a sum": "two sums with the same limits are one",
     "take the factor out of the sum": "put the factor under the sum",
     "an empty product is the identity": "the identity is an empty product",
+    "the power 0 is 1": "the power 0 is 1",
     "an empty sum is 0": "0 is an empty sum",
 }
 

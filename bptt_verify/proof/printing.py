@@ -58,17 +58,26 @@ def _text_entry(name: str, at: str) -> str:
 
 def _onto(name: str, index: str) -> str:
     """The index on the last letter: ``∂L/∂o`` becomes ``∂L/∂o_t``, ``∂L/∂w`` becomes ``∂L_t/∂w``."""
-    if name == "∂L/∂w":
-        return f"∂L{index}/∂w"
+    if name == "∂⁺L/∂w":
+        return f"∂⁺L{index}/∂w"
     return f"{name}{index}"
 
 
 def _letter_latex(name: str) -> str:
-    greek = {"λ": r"\lambda", "ρ": r"\rho", "μ": r"\mu", "γ": r"\gamma", "ξ": r"\xi", "π": r"\pi"}
-    name = name.replace("∂", r"\partial ")
+    name = name.replace("∂⁺", r"\partial^{+} ").replace("∂", r"\partial ")
     stem, _, rest = name.partition("_")
-    stem = "".join(greek.get(ch, ch) for ch in stem)
+    stem = "".join(_GREEK.get(ch, ch) for ch in stem)
     return f"{stem}_{{{rest}}}" if rest else stem
+
+
+_GREEK = {
+    "α": r"\alpha",
+    "β": r"\beta",
+    "γ": r"\gamma",
+    "λ": r"\lambda",
+    "μ": r"\mu",
+    "ρ": r"\rho",
+}
 
 
 def _latex_entry(name: str, at: str) -> str:
@@ -76,7 +85,7 @@ def _latex_entry(name: str, at: str) -> str:
     if "/" not in name:
         return f"{_letter_latex(name)}{index}"
     top, bottom = (_letter_latex(p) for p in name.split("/"))
-    if name.startswith("∂h") or name == "∂L/∂w":
+    if name.startswith("∂h") or name == "∂⁺L/∂w":
         return rf"\frac{{{top}{index}}}{{{bottom}}}"
     return rf"\frac{{{top}}}{{{bottom}{index}}}"
 

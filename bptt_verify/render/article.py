@@ -97,7 +97,7 @@ def _display(lines: Sequence[Line]) -> Iterator[str]:
     cut = [relation(line.formula.latex) for line in lines]
     left = max(width(c[0]) for c in cut)
     right = max(width(c[2]) for c in cut)
-    beside = left + right + min(_REASON, max(len(line.reason) for line in lines)) + 8 <= _PAGE
+    beside = left + right + min(_REASON, max(len(line.reason) for line in lines)) + 14 <= _PAGE
     rows = []
     for line, (before, sign, after) in zip(lines, cut, strict=True):
         rows += [*_rows(before, sign, after, _PAGE - left - 4)]

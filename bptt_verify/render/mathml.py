@@ -88,7 +88,7 @@ def _settle_accent(element: Element) -> None:
         return
     below, above = element
     if above.text in (*_ACCENTS, _OVERLINE):
-        element.set("accent", "true")
+        element.set("accent", "false")  # fonts draw true accents through the letter
     if above.text == _OVERLINE:
         above.text = _ACCENTS[0]
         _add_style(above, "color:transparent")

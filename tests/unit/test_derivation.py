@@ -93,15 +93,15 @@ def test_deriving_does_not_simplify_away_the_saved_output():
 
 def test_the_local_derivatives_of_elman_are_those_of_the_textbook():
     local = bv.derive(bv.cells.elman).jacobian
-    assert str(local["dh/dh"]) == "∂h_t[n]/∂h_{t-1}[n'] = (1 - h_t[n]²) W_hh[n,n']"
-    assert str(local["dh/dW_hh"]) == "∂h_t[n]/∂W_hh[n',n''] = (1 - h_t[n]²) δ[n,n'] h_{t-1}[n'']"
+    assert str(local["dh/dh"]) == "∂⁺h_t[n]/∂h_{t-1}[n'] = (1 - h_t[n]²) W_hh[n,n']"
+    assert str(local["dh/dW_hh"]) == "∂⁺h_t[n]/∂W_hh[n',n''] = (1 - h_t[n]²) δ[n,n'] h_{t-1}[n'']"
     assert str(local["dh/dW_qh"]).endswith("= 0")
 
 
 def test_the_gradient_of_one_block():
     derivation = bv.derive(bv.cells.elman)
     assert str(derivation.gradient("W_hh")) == "W_hh_bar = Σ_{t,b} a_bar_t h_{t-1}ᵀ"
-    assert str(derivation.gradient("h0")) == "h0_bar = h_prev_bar_t, t = 1"
+    assert str(derivation.gradient("h0")) == "h0_bar = h_prev_bar_1"
     with pytest.raises(bv.UsageError, match=r"of='W_xx'; expected one of .*W_hh"):
         derivation.gradient("W_xx")
 
@@ -150,7 +150,7 @@ def test_the_linear_recurrence_has_powers_and_elman_its_own_bound():
 def test_the_case_of_three_steps_is_written_out():
     text = bv.derive(bv.cells.elman).to_text()
     assert "∂h_3/∂w = A_3 + J_3 A_2 + J_3 J_2 A_1" in text
-    assert "∂h_t[1]/∂h_{t-1}[2] = (1 - h_t[1]²) W_hh[1,2]" in text
+    assert "∂⁺h_t[1]/∂h_{t-1}[2] = (1 - h_t[1]²) W_hh[1,2]" in text
     assert "λ_1 = c_1 + J_2ᵀ c_2 + (J_3 J_2)ᵀ c_3" in text
 
 
@@ -164,3 +164,29 @@ def test_every_line_of_the_backward_pass_has_a_reason():
 def test_deriving_something_else_is_refused():
     with pytest.raises(bv.UsageError, match="expected a Recurrence"):
         bv.derive("elman")
+
+
+def test_powers_carry_the_recurrences_own_names_and_claim_no_readout_that_is_not_there():
+    @bv.recurrence
+    def curved(
+        x=bv.Input("n"), y=bv.Target("q"), h=bv.State("n"), R=bv.Param("n n"), V=bv.Param("q n")
+    ):  # fmt: skip
+        h = R @ h + x
+        u = bv.tanh(h)
+        o = V @ u
+        return bv.Step(h=h, output=o, loss=bv.squared_error(o, y))
+
+    claim = bv.derive(curved).claims["T3"]
+    assert claim.applies and [f.text for f in claim.formulas] == ["λ_t = Σ_{s=t}^{T} (Rᵀ)^{s-t} c_s"]
+
+
+def test_the_recursion_says_what_follows_the_last_step_and_where_the_adjoint_is():
+    text = bv.derive(bv.cells.lstm).to_text()
+    assert "h_prev_bar_{T+1} = 0" in text and "c_prev_bar_{T+1} = 0" in text
+    assert "(∂⁺L_t/∂h_t)ᵀ + h_prev_bar_{t+1}, c_prev_bar_{t+1}." in text
+    assert "The letter c of the theorems is not the cell's own." in text
+
+
+def test_a_product_that_is_read_elsewhere_has_a_line_and_a_letter_of_its_own():
+    text = bv.derive(bv.cells.gru).to_text()
+    assert "u_t = W_nh h_{t-1}" in text and "u_bar_t = n_pre_bar_t ⊙ r_t" in text and "W_nh_h" not in text

@@ -40,9 +40,9 @@ from bptt_verify.proof.kernel import (
 )
 
 LAMBDA = Letter("λ", "n", "1")
-e = Letter("∂L/∂w", "1", "p")  # ∂L_t/∂w, what the step's loss says of w directly
-a = Letter("a", "n", "1")  # (∂L_t/∂h_t)ᵀ
-b = Letter("b", "n", "1")  # (∂L_t/∂h_{t-1})ᵀ
+e = Letter("∂⁺L/∂w", "1", "p")  # ∂L_t/∂w, what the step's loss says of w directly
+a = Letter("α", "n", "1")  # (∂L_t/∂h_t)ᵀ
+b = Letter("β", "n", "1")  # (∂L_t/∂h_{t-1})ᵀ
 
 ADJOINT = Definition(
     LAMBDA,

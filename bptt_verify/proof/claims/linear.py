@@ -8,7 +8,7 @@ import sympy as sp
 
 from bptt_verify.proof.calculation import Calculation
 from bptt_verify.proof.claims.adjoint_form import ADJOINT, LAMBDA, closed_form, gradient
-from bptt_verify.proof.claims.letters import A, J, T, c, i, k, t
+from bptt_verify.proof.claims.letters import A, J, T, c, i, k, s, t
 from bptt_verify.proof.kernel import (
     Letter,
     Ordered,
@@ -64,6 +64,19 @@ def powers() -> Theorem:
         .use(closed)
         .by(reindex, i, T + t - i, where=lambda x: isinstance(x, Total))
         .rewrite(reindex(lag, k, k + t, ()))
+        .by(transposition, where=lambda x: isinstance(x, Transpose) and isinstance(x.args[0], Ordered))
+        .theorem
+    )
+
+
+@cache
+def constant_jacobian() -> Theorem:
+    """``λ_t = Σ_{s=t}^{T} (W_hhᵀ)^{s-t} c_s`` if every J_t is W_hh, whatever the losses read."""
+    closed = specialise(closed_form(), J, t, W_hh())
+    return (
+        Calculation(closed.statement.left, at_least(T, t))
+        .use(closed)
+        .rewrite(reindex(Ordered(W_hh(), k, t + 1, s), k, k + t, ()))
         .by(transposition, where=lambda x: isinstance(x, Transpose) and isinstance(x.args[0], Ordered))
         .theorem
     )

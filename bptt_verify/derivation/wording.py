@@ -1,0 +1,58 @@
+"""The words of a derivation between its formulas."""
+
+STEP = (
+    "As written, for steps t = 1 … T, from a given initial state; ⊙ multiplies entry by entry. The loss "
+    "of step t of sequence b has the weight ω, by default one over the number of steps and sequences, so "
+    "that L is the mean; a weight of zero masks a step."
+)
+CHANGES = (
+    "Let the parameters, the inputs and the previous state change; a dot marks the change of a value to "
+    "first order (its differential). Every line of the step gives one line:"
+)
+LOCAL = (
+    "Substituted into each other, they give the change of the new state. The coefficient of the change of"
+    " the previous state is the Jacobian J of the step, that of the change of a parameter is the "
+    "immediate partial A. The sign ∂⁺ says that earlier steps are held fixed. An index in brackets bears "
+    "the name of its size, with primes where one size occurs twice; δ is 1 where its two indices are "
+    "equal, else 0."
+)
+READING = (
+    "From here on, for one sequence: w is one parameter, its p entries in a column, and A_t has n rows "
+    "and p columns. The total derivative ∂h_t/∂w also counts how w acts on earlier steps; A_t counts only"
+    " step t. A product of Jacobians is ordered, the newest on the left, and is the identity 1 if it has "
+    "no factor."
+)
+ADJOINT = (
+    "The same sum, gathered the other way: forward mode carries the n × p matrix ∂h_t/∂w from step to "
+    "step, backward mode carries one vector. The adjoint λ_t is the derivative of L by the state h_t, as "
+    "a column; L_t is the weighted loss of step t, and c_t is what the losses say of h_t directly, not "
+    "through later states."
+)
+DIRECT = (
+    "The derivatives of the weighted loss of step t by the states, every other state held fixed; c_t is "
+    "that by the new state plus the next step's by its previous one (none after the last step)."
+)
+BARS = "A value with a bar is the derivative of L by that value, as a column."
+GENERAL_NAMES = "In the theorems the recurrent matrix is called W_hh and the output matrix W_qh:"
+NO_POWERS = (
+    "The recursion of T2 gives the same adjoint with one product of a matrix and a vector per step, and "
+    "forms no power. It cures neither growth nor decay: that is T4."
+)
+GROWTH = (
+    "The norm is the spectral norm (the largest singular value). If ρ < 1, the influence of step i on "
+    "step t decays at least like its power t - i: the gradient vanishes. If ρ > 1, the bound permits "
+    "growth but does not force it; along an eigenvector of a constant Jacobian growth or decay is exact "
+    "(T4d): the gradient explodes if its eigenvalue is larger than 1 in size."
+)
+MEASURE = "The bound is seldom tight."
+
+# How something is known.
+BY_RULES = "for every T and all sizes, by the rules of the proof kernel"
+BY_RUNG_3 = "by certify, rung 3: exactly, against SymPy's index notation, at the sizes its certificate lists"
+BY_RUNG_1 = "by certify, rung 1: one step exactly, at the sizes its certificate lists; T2 does the rest"
+BY_RUNGS = "by certify, rungs 5 to 8: numerically, at the listed points, with stated tolerances"
+WHERE = (
+    " The adjoint λ of the theorem stacks, for each state, its direct part and what the next step "
+    "sends back: "
+)
+LAGS = "lag_profile measures them, and every term of the sum, on given arrays."
