@@ -54,8 +54,8 @@ def certify(
     kernel = subject if isinstance(subject, Kernel) else generate(subject)
     if kernel.method != "recursion":
         raise UsageError(
-            f"certify: a kernel with method={kernel.method!r}; expected method='recursion'. The double sum is "
-            "there to be compared with: call check_gradient on its loss_and_grad."
+            f"certify: a kernel with method={kernel.method!r}; expected method='recursion'. The double sum "
+            "is there to be compared with: call check_gradient on its loss_and_grad."
         )
     found = tuple(_run(Subject(kernel, int(seed)), progress))
     return Certificate(

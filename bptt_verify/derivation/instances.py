@@ -120,7 +120,7 @@ class Instance:
 
     def _small_unrolled(self) -> tuple[Block, ...]:
         closed = CLAIMS["T1"].part("unrolled").theorem
-        entries = list(jacobian_entries(self.local, set(self.program.equation)))
+        entries = list(jacobian_entries(self.local, set(self.program.equation), self.reader.letters))
         two = (Prose.of("The entries of J for sizes of two:"), *_display(list(map(Line, entries))))
         return (*_display([written_out(closed, t=t) for t in (1, 2, 3)]), *(two if entries else ()))
 

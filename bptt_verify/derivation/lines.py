@@ -243,7 +243,9 @@ class Entry:
         for e in self.steps:
             yield Formula.of(partial(_equation, e), letters)
 
-    def numbered(self, upper: tuple[str, ...], lower: tuple[str, ...]) -> Formula | None:
+    def numbered(
+        self, upper: tuple[str, ...], lower: tuple[str, ...], letters: Mapping[str, Letter]
+    ) -> Formula | None:
         """The formula with numbers for indices; None if it has sums of its own."""
         if self.steps or not isinstance(self.value, Pointwise):
             return None
@@ -256,10 +258,10 @@ class Entry:
         expr = self.value.expr.xreplace(names).xreplace(known)
         kept = tuple(r for r in refs if not _identity(r))
         e = Pointwise(self.value.name, (), expr, kept)
-        ends = [
+        above, below = (
             replace(r, labels=tuple(change.get(x, x) for x in r.labels)) for r in (self.upper, self.lower)
-        ]
-        return Formula.of(lambda n: f"{_quotient(*ends, n)} = {_in_indices(e, n)}")
+        )
+        return Formula.of(lambda n: f"{_quotient(above, below, n)} = {_in_indices(e, n)}", letters)
 
 
 def entry(local: Program, key: str, known: set[str]) -> Entry:

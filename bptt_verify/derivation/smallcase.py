@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 
 import sympy as sp
@@ -13,7 +13,7 @@ from bptt_verify.program import BATCH, TIME, Program
 from bptt_verify.proof import Statement, Theorem
 from bptt_verify.proof.explanation import shown
 from bptt_verify.proof.kernel import Entry, Ordered, Total, Transpose, index, substitute
-from bptt_verify.render import Formula, Line
+from bptt_verify.render import Formula, Letter, Line
 
 SIZE = 2
 
@@ -42,13 +42,13 @@ def expanded(term: sp.Expr) -> sp.Expr:
     return term.func(*parts)
 
 
-def jacobian_entries(local: Program, known: set[str]) -> Iterator[Formula]:
+def jacobian_entries(local: Program, known: set[str], letters: Mapping[str, Letter]) -> Iterator[Formula]:
     """Every entry of J_t for sizes of two, where it needs no sum."""
     states = states_of(local)
     for above, below in product(states, states):
         block = entry(local, f"d{above}/d{below}", known)
         rows, columns = (_numbers(local, states[s]) for s in (above, below))
-        entries = [block.numbered(r, c) for r, c in product(rows, columns)]
+        entries = [block.numbered(r, c, letters) for r, c in product(rows, columns)]
         if not block.zero and len(entries) <= SIZE**2:
             yield from (e for e in entries if e is not None)
 

@@ -142,7 +142,10 @@ def test_claims_carry_the_theorems_the_instance_and_how_each_part_is_known(name)
 
 def test_the_linear_recurrence_has_powers_and_elman_its_own_bound():
     linear, elman = (bv.derive(getattr(bv.cells, n)).claims for n in ("linear", "elman"))
-    assert [f.text for f in linear["T3"].formulas] == ["λ_t = Σ_{i=t}^{T} (W_hhᵀ)^{T-i} W_qhᵀ ∂L/∂o_{T+t-i}"]
+    assert [f.text for f in linear["T3"].formulas] == [
+        "λ_t = Σ_{s=t}^{T} (W_hhᵀ)^{s-t} c_s",
+        "λ_t = Σ_{i=t}^{T} (W_hhᵀ)^{T-i} W_qhᵀ ∂L/∂o_{T+t-i}",
+    ]
     assert [f.text for f in elman["T4"].formulas] == ["‖(D_t W_hh) ⋯ (D_{i+1} W_hh)‖ ≤ ‖W_hh‖^{t-i}"]
     assert bv.derive(bv.cells.lstm).claims["T4"].formulas == ()
 

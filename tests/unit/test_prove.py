@@ -16,7 +16,7 @@ FORMATS = ("text", "json", "junit", "sarif")
 
 
 def run(*args, code=0):
-    result = CliRunner().invoke(app, ["prove", *args])
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["prove", *args])
     assert result.exit_code == code, result.output
     return result
 
