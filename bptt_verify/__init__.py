@@ -12,7 +12,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bptt_verify import cells as cells
+    from bptt_verify.analysis import FormulaReport as FormulaReport
     from bptt_verify.analysis import LagProfile as LagProfile
+    from bptt_verify.analysis import assert_formula as assert_formula
+    from bptt_verify.analysis import check_formula as check_formula
     from bptt_verify.analysis import lag_profile as lag_profile
     from bptt_verify.certification import Certificate as Certificate
     from bptt_verify.certification import certify as certify
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from bptt_verify.errors import BpttVerifyError as BpttVerifyError
     from bptt_verify.errors import CertificateError as CertificateError
     from bptt_verify.errors import CheckFailedError as CheckFailedError
+    from bptt_verify.errors import FormulaError as FormulaError
     from bptt_verify.errors import NameRefusedError as NameRefusedError
     from bptt_verify.errors import RecurrenceError as RecurrenceError
     from bptt_verify.errors import SizeError as SizeError
@@ -69,12 +73,12 @@ if TYPE_CHECKING:
 
 # Where each public name lives.
 _ROOMS = {
-    "analysis": "LagProfile lag_profile",
+    "analysis": "FormulaReport LagProfile assert_formula check_formula lag_profile",
     "certification": "Certificate certify recheck",
     "codegen": "Kernel generate",
     "derivation": "Derivation derive",
-    "errors": """ArrayError BpttVerifyError CertificateError CheckFailedError NameRefusedError RecurrenceError
-        SizeError UnsupportedError UsageError""",
+    "errors": """ArrayError BpttVerifyError CertificateError CheckFailedError FormulaError NameRefusedError
+        RecurrenceError SizeError UnsupportedError UsageError""",
     "estimators": "Full",
     "language": """Input Param Recurrence State Step Target atan cos cosh dot erf exp log mean pointwise
         recurrence relu run sigmoid sigmoid_cross_entropy sin sinh softmax softmax_cross_entropy softplus

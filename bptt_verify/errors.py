@@ -42,6 +42,28 @@ class CertificateError(BpttVerifyError):
     """A certificate cannot be read or does not have the expected form."""
 
 
+class FormulaError(BpttVerifyError):
+    """A formula cannot be read, or asks for more than a formula can.
+
+    Attributes
+    ----------
+    position : int or None
+        Of the character at which reading stopped; the message shows it with a caret.
+    """
+
+    def __init__(self, what: str, text: str = "", position: int | None = None) -> None:
+        super().__init__(what if position is None else f"{what}\n{_pointed(text, position)}")
+        self.position = position
+
+
+def _pointed(text: str, position: int) -> str:
+    """The part of a text around a position, and a caret below it."""
+    start = max(0, position - 40)
+    line = text[start : position + 30]
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+    return f"    {shown}\n    {' ' * (position - start)}^ (character {position + 1})"
+
+
 class CheckFailedError(BpttVerifyError, AssertionError):
     """Raised by the ``assert_…`` twins of the checks; carries the report.
 

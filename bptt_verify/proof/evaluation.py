@@ -6,8 +6,9 @@ added up, ordered products multiplied out, definitions computed step by step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import product
 from typing import Any
 
@@ -54,11 +55,11 @@ class Model:
     def entry(self, letter: Letter, at: tuple[int, ...], indices: Indices) -> Value:
         """One member of a family: by definition if a case of one applies, drawn otherwise."""
         for d in self.definitions:
-            if d.letter == letter:
+            if d.letter == letter and len(at) == 1:
                 own = {**indices, d.at: at[0]}
                 case = next((c for c in d.cases if all(number(g, own) >= 0 for g in c.given)), None)
                 if case is not None:
-                    return self.value(case.body, own)
+                    return self._value(case.body, own, indices)
         key = (letter, at)
         if key not in self.drawn:
             shape = tuple(self.sizes.get(w, 1) for w in (letter.rows, letter.columns) if w)
@@ -67,29 +68,36 @@ class Model:
 
     def value(self, term: sp.Expr, indices: Indices) -> Value:
         """The value of a term. A number stands for that multiple of the identity."""
+        return self._value(term, indices, indices)
+
+    def _value(self, term: sp.Expr, here: Indices, outside: Indices) -> Value:
+        """The same inside a term: ``here`` has its bound indices too, which definitions do not see."""
+
+        def of(part: sp.Expr, indices: Indices = here) -> Value:
+            return self._value(part, indices, outside)
+
         match term:
             case Entry():
-                return self.entry(term.letter, tuple(number(a, indices) for a in term.at), indices)
+                return self.entry(term.letter, tuple(number(a, here) for a in term.at), outside)
             case Total():
-                parts = [self.value(term.body, inner) for inner in _range(term, indices)]
-                return _folded(parts, _add, 0)
+                return _folded([of(term.body, inner) for inner in _range(term, here)], _add, 0)
             case Ordered():
-                parts = [self.value(term.body, inner) for inner in _range(term, indices)]
+                parts = [of(term.body, inner) for inner in _range(term, here)]
                 return _folded(parts[::-1], _multiply, 1)
             case Transpose():
-                return np.transpose(self.value(term.args[0], indices))
+                return np.transpose(of(term.args[0]))
             case Norm():
-                return _norm(self.value(term.args[0], indices))
+                return _norm(of(term.args[0]))
             case Trace():
-                return _trace(self.value(term.args[0], indices))
+                return _trace(of(term.args[0]))
             case sp.Add():
-                return _folded([self.value(a, indices) for a in term.args], _add, 0)
+                return _folded([of(a) for a in term.args], _add, 0)
             case sp.Mul():
-                return _folded([self.value(a, indices) for a in term.args], _multiply, 1)
+                return _folded([of(a) for a in term.args], _multiply, 1)
             case sp.Pow():
-                return _folded([self.value(term.base, indices)] * int(term.exp), _multiply, 1)
+                return _folded([of(term.base)] * int(term.exp), _multiply, 1)
             case sp.Rational():
-                return int(term) if term.q == 1 else term
+                return int(term) if term.q == 1 else Fraction(term.p, term.q)
         raise ProofError(f"value: {term!s:.80} is a {type(term).__name__}; expected a term of the kernel.")
 
     def holds(self, s: Statement, indices: Indices) -> bool:
@@ -120,8 +128,8 @@ def _folded(parts: list[Value], join: Callable[[Value, Value], Value], start: in
 def _add(a: Value, b: Value) -> Value:
     if np.ndim(a) == np.ndim(b):
         return a + b
-    matrix, scalar = (a, b) if np.ndim(a) else (b, a)
-    return matrix if scalar == 0 else matrix + scalar * np.identity(len(matrix), dtype=int)
+    matrix, number = (a, b) if np.ndim(a) else (b, a)
+    return matrix if number == 0 else matrix + number * np.identity(len(matrix), dtype=object)
 
 
 def _multiply(a: Value, b: Value) -> Value:
@@ -150,17 +158,19 @@ def integers(rng: np.random.Generator, most: int = 2) -> Draw:
     return draw
 
 
-def cases(s: Statement, most: int) -> Iterator[dict[sp.Symbol, int]]:
-    """All values of the free indices from 0 to ``most`` that satisfy the conditions."""
-    names = sorted(s.free, key=str)
-    for values in product(range(most + 1), repeat=len(names)):
+def cases(
+    s: Statement, most: int, besides: Iterable[sp.Symbol] = (), least: int = 0
+) -> Iterator[dict[sp.Symbol, int]]:
+    """All values of the free indices from ``least`` to ``most`` that satisfy the conditions."""
+    names = sorted(s.free.union(besides), key=str)
+    for values in product(range(least, most + 1), repeat=len(names)):
         indices = dict(zip(names, values, strict=True))
         if all(number(g, indices) >= 0 for g in s.given):
             yield indices
 
 
-def evaluated(theorem: Theorem, model: Model, most: int = 6) -> int:
-    """Evaluate a theorem exactly at every choice of its indices up to ``most``.
+def evaluated(theorem: Theorem, model: Model, most: int = 6, least: int = 0) -> int:
+    """Evaluate a theorem exactly at every choice of its indices from ``least`` to ``most``.
 
     Returns
     -------
@@ -173,17 +183,18 @@ def evaluated(theorem: Theorem, model: Model, most: int = 6) -> int:
         If it is false for one of them, or the model does not satisfy its assumptions.
     """
     count = 0
-    for indices in cases(theorem.statement, most):
+    rests_on = [x.free for x in theorem.assumptions] + [x.free for x in theorem.definitions]
+    for indices in cases(theorem.statement, most, frozenset().union(*rests_on), least):
         for a in theorem.assumptions:
-            _check_assumption(a, model, indices, most)
+            _check_assumption(a, model, indices, range(least, most + 1))
         if not model.holds(theorem.statement, indices):
             raise ProofError(f"evaluated: {theorem!r:.300} is false at {indices}.")
         count += 1
     return count
 
 
-def _check_assumption(a: Statement, model: Model, indices: Indices, most: int) -> None:
-    for values in product(range(most + 1), repeat=len(a.every)):
+def _check_assumption(a: Statement, model: Model, indices: Indices, span: range) -> None:
+    for values in product(span, repeat=len(a.every)):
         own = {**indices, **dict(zip(a.every, values, strict=True))}
         if all(number(g, own) >= 0 for g in a.given) and not model.holds(a, own):
             raise ProofError(f"evaluated: the model does not satisfy the assumption {a} at {own}.")
@@ -235,7 +246,9 @@ def counterexample(
         None if all that was tried satisfies the statement, which proves nothing.
     """
     words = sorted({w for e in _letters(s, definitions) for w in (e.rows, e.columns) if w not in ("", "1")})
-    for indices in sorted(cases(s, most), key=lambda v: (max(v.values(), default=0), sum(v.values()))):
+    parameters = frozenset().union(*(d.free for d in definitions))
+    every = cases(s, most, parameters)
+    for indices in sorted(every, key=lambda v: (max(v.values(), default=0), sum(v.values()))):
         for n in range(1, size + 1):
             for attempt in range(tries):
                 sizes = dict.fromkeys(words, n)
@@ -247,7 +260,6 @@ def counterexample(
 
 
 def _letters(s: Statement, definitions: tuple[Definition, ...]) -> set[Letter]:
-
     terms = [s.left, s.right, *(c.body for d in definitions for c in d.cases)]
     return {e.letter for term in terms for e, _ in entries(term)}
 

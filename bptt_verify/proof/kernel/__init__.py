@@ -1,12 +1,14 @@
 """The trusted part: terms, conditions, definitions, theorems, and the rules that alone can make one.
 
-Read it in this order: ``terms``, ``conditions``, ``polynomials``, ``definitions``, ``theorems``, then the
-rules: ``equality`` (with ``positions`` and ``signs``), ``sums``, ``products``, ``norms``, ``induction``.
+Read it in this order: ``indices``, ``terms``, ``binding``, ``conditions``, ``polynomials``,
+``definitions``, ``theorems``, then the rules: ``equality`` (with ``positions`` and ``signs``), ``sums``,
+``products``, ``norms``, ``induction``.
 
 What is trusted besides: Python; of SymPy the arithmetic of integers, expansion of commuting polynomials,
 and ``Add`` and ``Mul`` as containers that keep the order of factors that do not commute.
 """
 
+from bptt_verify.proof.kernel.binding import entries, equal, free, power, substitute
 from bptt_verify.proof.kernel.conditions import at_least, between, implies, impossible
 from bptt_verify.proof.kernel.definitions import Case, Definition
 from bptt_verify.proof.kernel.equality import (
@@ -20,6 +22,7 @@ from bptt_verify.proof.kernel.equality import (
     unfold,
     weaken,
 )
+from bptt_verify.proof.kernel.indices import index
 from bptt_verify.proof.kernel.induction import assume, discharge, hypothesis, induction
 from bptt_verify.proof.kernel.norms import norm_of_number, submultiplicative, triangle
 from bptt_verify.proof.kernel.products import (
@@ -52,14 +55,8 @@ from bptt_verify.proof.kernel.terms import (
     Total,
     Trace,
     Transpose,
-    entries,
-    equal,
     factors,
-    free,
-    index,
-    power,
     shape,
-    substitute,
 )
 from bptt_verify.proof.kernel.theorems import Statement, Theorem, equation, replay, seal, statement
 

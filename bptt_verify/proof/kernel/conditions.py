@@ -13,8 +13,7 @@ from math import gcd
 
 import sympy as sp
 
-from bptt_verify.errors import ProofError
-from bptt_verify.proof.kernel.terms import position
+from bptt_verify.proof.kernel.indices import linear, position
 
 Row = tuple[frozenset[tuple[sp.Expr, int]], int]  # Σ coefficient · index + constant ≥ 0
 MOST_ROWS = 5_000
@@ -22,7 +21,7 @@ MOST_ROWS = 5_000
 
 def at_least(a: object, b: object) -> sp.Expr:
     """The condition ``a ≥ b``."""
-    return position(sp.sympify(a, strict=True) - sp.sympify(b, strict=True))
+    return position(position(a) - position(b))
 
 
 def between(low: object, k: object, high: object) -> tuple[sp.Expr, sp.Expr]:
@@ -32,7 +31,7 @@ def between(low: object, k: object, high: object) -> tuple[sp.Expr, sp.Expr]:
 
 def implies(given: Iterable[sp.Expr], goal: sp.Expr) -> bool:
     """Whether the goal is at least 0 wherever all that is given is."""
-    return impossible([*given, -goal - 1])
+    return impossible([*given, -position(goal) - 1])
 
 
 def impossible(given: Iterable[sp.Expr]) -> bool:
@@ -50,12 +49,8 @@ def impossible(given: Iterable[sp.Expr]) -> bool:
 
 
 def _row(condition: sp.Expr) -> Row | None:
-    coefficients = {k: v for k, v in sp.expand(condition).as_coefficients_dict().items() if v}
-    constant = coefficients.pop(sp.S.One, 0)
-    if any(not k.is_Symbol or not k.is_integer for k in coefficients):
-        raise ProofError(f"condition: {condition} ≥ 0; expected an expression that is linear in its indices.")
-    scale = sp.ilcm(*(sp.Rational(v).q for v in [1, constant, *coefficients.values()]))
-    return _tight({k: int(v * scale) for k, v in coefficients.items()}, int(constant * scale))
+    coefficients = linear(condition)
+    return _tight(coefficients, coefficients.pop(sp.S.One, 0))
 
 
 def _tight(coefficients: dict[sp.Expr, int], constant: int) -> Row | None:
@@ -77,7 +72,9 @@ def _fewest(rows: set[Row]) -> sp.Expr | None:
 
 
 def _eliminated(rows: set[Row], unknown: sp.Expr) -> set[Row]:
-    below, above, rest = [], [], set()
+    below: list[tuple[dict[sp.Expr, int], int, int]] = []
+    above: list[tuple[dict[sp.Expr, int], int, int]] = []
+    rest = set()
     for terms, constant in rows:
         coefficients = dict(terms)
         v = coefficients.pop(unknown, 0)

@@ -8,36 +8,37 @@ letter only closer to where the recursion starts, and definitions do not go roun
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import combinations
+from typing import Any, NamedTuple
 
 import sympy as sp
 
 from bptt_verify.errors import ProofError
+from bptt_verify.proof.kernel.binding import entries, free, fresh, resized, substitute
 from bptt_verify.proof.kernel.conditions import implies, impossible
-from bptt_verify.proof.kernel.terms import (
-    Letter,
-    common_shape,
-    entries,
-    free,
-    fresh,
-    position,
-    resized,
-    shape,
-    substitute,
-)
+from bptt_verify.proof.kernel.indices import is_index, position
+from bptt_verify.proof.kernel.terms import Entry, Letter, common_shape, expression, shape
+
+if "Definition" in globals():
+    raise ProofError("definitions: the modules of the kernel cannot be reloaded. Start Python again.")
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(NamedTuple):
     """``letter(at) = body`` wherever all conditions are at least 0."""
 
     given: tuple[sp.Expr, ...]
     body: sp.Expr
 
 
-@dataclass(frozen=True)
-class Definition:
+class _Definition(NamedTuple):
+    letter: Letter
+    at: sp.Symbol
+    cases: tuple[Case, ...]
+    onward: int
+    limit: sp.Expr
+
+
+class Definition(_Definition):
     """``letter(at) = body``, by cases.
 
     Attributes
@@ -57,43 +58,43 @@ class Definition:
         step before, or has another shape.
     """
 
-    letter: Letter
-    at: sp.Symbol
-    cases: tuple[Case, ...]
-    onward: int = 1
-    limit: sp.Expr = sp.S.Zero
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.letter, Letter) or not isinstance(self.cases, tuple):
-            raise ProofError(f"definition: letter={self.letter!r}, cases={self.cases!r:.60}; see Definition.")
-        if self.onward not in (1, -1) or self.at in free(self.limit):
-            raise ProofError(f"definition of {self.letter.name}: onward={self.onward}, limit={self.limit}.")
-        if self.letter.nonnegative:
-            raise ProofError(f"definition of {self.letter.name}: the letter is assumed to be nonnegative.")
-        own = shape(self.letter(self.at))
-        for case in self.cases:
-            if common_shape(case.body, self.letter(self.at)) != own:
-                raise ProofError(
-                    f"definition of {self.letter.name}: {case.body} has shape {shape(case.body)}."
-                )
-            self._check_recursion(case)
-        for a, b in combinations(self.cases, 2):
+    def __new__(
+        cls, letter: Letter, at: sp.Symbol, cases: tuple[Case, ...], onward: int = 1, limit: Any = sp.S.Zero
+    ) -> Definition:
+        if type(letter) is not Letter or letter.nonnegative:
+            raise ProofError(f"definition: letter={letter!r:.80}; expected a Letter that is not nonnegative.")
+        if not is_index(at) or onward not in (1, -1) or at in free(position(limit)):
+            raise ProofError(f"definition of {letter.name}: at={at}, onward={onward}, limit={limit}.")
+        if type(cases) is not tuple or any(type(c) is not Case or type(c.given) is not tuple for c in cases):
+            raise ProofError(f"definition of {letter.name}: cases={cases!r:.80}; expected a tuple of Case.")
+        parts = tuple(Case(tuple(map(position, c.given)), expression(c.body)) for c in cases)
+        new = super().__new__(cls, letter, at, parts, onward, position(limit))
+        for case in parts:
+            new._check_case(case)
+        for a, b in combinations(parts, 2):
             if not impossible((*a.given, *b.given)):
-                raise ProofError(
-                    f"definition of {self.letter.name}: two cases overlap: {a.given}, {b.given}."
-                )
+                raise ProofError(f"definition of {letter.name}: two cases overlap: {a.given}, {b.given}.")
+        return new
 
-    def _check_recursion(self, case: Case) -> None:
+    def _check_case(self, case: Case) -> None:
+        own = self.letter(self.at)
+        if common_shape(case.body, own) != shape(own):
+            raise ProofError(f"definition of {self.letter.name}: {case.body} has shape {shape(case.body)}.")
         for entry, around in entries(case.body, self.free | {self.at}):
-            if entry.letter != self.letter:
-                continue
-            where = (*case.given, *around)
-            steps = self.onward * (self.at - entry.at[0]) - 1, self.onward * (entry.at[0] - self.limit)
-            if not all(implies(where, s) for s in steps):
-                raise ProofError(
-                    f"definition of {self.letter.name}: the body for {self.at} refers to {entry}; expected "
-                    f"an index from {self.limit} on, {'before' if self.onward == 1 else 'after'} {self.at}."
-                )
+            if entry.letter == self.letter:
+                self._check_recursion(entry, (*case.given, *around))
+
+    def _check_recursion(self, entry: Entry, where: tuple[sp.Expr, ...]) -> None:
+        """The recursion ends: it goes on towards the limit, and not beyond."""
+        before = [self.onward * (self.at - u) - 1 for u in entry.at]
+        inside = [self.onward * (u - self.limit) for u in entry.at]
+        if len(entry.at) != 1 or not all(implies(where, s) for s in (*before, *inside)):
+            raise ProofError(
+                f"definition of {self.letter.name}: the body for {self.at} refers to {entry}; expected "
+                f"one index, from {self.limit} on, {'before' if self.onward == 1 else 'after'} {self.at}."
+            )
 
     @property
     def free(self) -> frozenset[sp.Symbol]:
@@ -106,13 +107,10 @@ class Definition:
         own = fresh(self.at, avoid | self.free)
         names = {self.at: own}
         cases = tuple(
-            Case(
-                tuple(position(change(substitute(g, names))) for g in c.given),
-                change(substitute(c.body, names)),
-            )
+            Case(tuple(change(substitute(g, names)) for g in c.given), change(substitute(c.body, names)))
             for c in self.cases
         )
-        return Definition(self.letter, own, cases, self.onward, position(change(self.limit)))
+        return Definition(self.letter, own, cases, self.onward, change(self.limit))
 
     def resized(self, word: str, new: str) -> Definition:
         """With another size word in all shapes."""

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
 from typing import Any
 
 import sympy as sp
 
 from bptt_verify.errors import ProofError
+from bptt_verify.proof.kernel.binding import equal, free, replaced_letter, resized, substitute
 from bptt_verify.proof.kernel.conditions import implies
 from bptt_verify.proof.kernel.definitions import Definition
+from bptt_verify.proof.kernel.indices import is_index, position
 from bptt_verify.proof.kernel.polynomials import polynomial
 from bptt_verify.proof.kernel.positions import Context, replaced
 from bptt_verify.proof.kernel.signs import nonnegative
-from bptt_verify.proof.kernel.terms import (
-    Letter,
-    equal,
-    free,
-    position,
-    replaced_letter,
-    resized,
-    shape,
-    substitute,
-)
+from bptt_verify.proof.kernel.terms import Letter, common_shape, shape
 from bptt_verify.proof.kernel.theorems import Conclusion, Statement, Theorem, equation, rule, statement
 
 
@@ -32,12 +25,17 @@ def merged(*premises: Theorem) -> tuple[frozenset[Statement], frozenset[Definiti
     return assumptions, frozenset().union(*(p.definitions for p in premises))
 
 
+def particular(assumptions: Iterable[Statement], definitions: Iterable[Definition]) -> frozenset[sp.Symbol]:
+    """Indices about one particular value of which something is assumed or defined."""
+    return frozenset().union(*(a.free for a in assumptions), *(d.free for d in definitions))
+
+
 def conclusion(s: Statement, *premises: Theorem) -> Conclusion:
     """A conclusion under all that its premises rest on."""
     return Conclusion(s, *merged(*premises))
 
 
-@rule("ring laws")
+@rule("distributivity and the other laws of a ring")
 def ring(left: sp.Expr, right: sp.Expr, given: tuple[sp.Expr, ...] = ()) -> Conclusion:
     """``left = right`` if both have one normal form in the ring of non-commuting polynomials.
 
@@ -58,7 +56,7 @@ def symmetric(theorem: Theorem) -> Conclusion:
     s = theorem.statement
     if s.relation != "=":
         raise ProofError(f"symmetric: {s.left} {s.relation} {s.right}; expected an equation.")
-    return conclusion(replace(s, left=s.right, right=s.left), theorem)
+    return conclusion(equation(s.right, s.left, *s.given), theorem)
 
 
 @rule("in a chain")
@@ -92,7 +90,7 @@ def rewrite(term: sp.Expr, theorem: Theorem, given: tuple[sp.Expr, ...]) -> Conc
         an assumption or a definition about one particular value of an index that is bound at that place.
     """
     s = theorem.statement
-    fixed = frozenset().union(*(a.free for a in theorem.assumptions), *(d.free for d in theorem.definitions))
+    fixed = particular(theorem.assumptions, theorem.definitions)
 
     def usable(context: Context) -> bool:
         if s.relation == "≤" and not context.increasing:
@@ -117,7 +115,7 @@ def instantiate(theorem: Theorem, values: tuple[tuple[sp.Symbol, Any], ...]) -> 
         If a bound index of an assumption would capture one.
     """
     change = {k: position(v) for k, v in values}
-    if any(not isinstance(k, sp.Symbol) or not k.is_integer for k in change):
+    if not all(map(is_index, change)):
         raise ProofError(f"instantiate: {values}; expected pairs of an index and an expression.")
     new = theorem.statement.at(change)
     assumptions = frozenset(a.at(change) for a in theorem.assumptions)
@@ -141,9 +139,10 @@ def specialise(theorem: Theorem, letter: Letter, at: sp.Symbol, body: sp.Expr) -
     """
     if any(d.letter == letter for d in theorem.definitions):
         raise ProofError(f"specialise: {letter.name} is defined, not arbitrary.")
-    if not free(body) <= {at}:
+    if not is_index(at) or not free(body) <= {at}:
         raise ProofError(f"specialise: {body} has free indices other than {at}; they could be captured.")
-    if shape(body) not in (None, shape(letter(at))) or (letter.nonnegative and not nonnegative(body)):
+    of = shape(letter(at))
+    if common_shape(body, letter(at)) != of or (letter.nonnegative and not nonnegative(body)):
         raise ProofError(f"specialise: {body} cannot stand for {letter}.")
 
     def change(x: sp.Expr) -> sp.Expr:

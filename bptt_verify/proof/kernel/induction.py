@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import sympy as sp
 
 from bptt_verify.errors import ProofError
+from bptt_verify.proof.kernel.binding import fresh
 from bptt_verify.proof.kernel.conditions import implies
-from bptt_verify.proof.kernel.equality import merged
-from bptt_verify.proof.kernel.terms import fresh, position
+from bptt_verify.proof.kernel.equality import merged, particular
+from bptt_verify.proof.kernel.indices import index, is_index, position
 from bptt_verify.proof.kernel.theorems import Conclusion, Statement, Theorem, rule, same, statement
 
 
@@ -24,11 +24,10 @@ def assume(assumption: Statement) -> Conclusion:
 def hypothesis(claim: Statement, over: sp.Symbol, start: Any, onward: int = 1) -> Statement:
     """The induction hypothesis: the claim for every step from the start to the one before ``over``."""
     start = position(start)
-    u = fresh(sp.Symbol("u", integer=True), claim.free | start.free_symbols | {over})
+    u = fresh(index("u"), claim.free | start.free_symbols | {over})
     earlier = claim.at({over: u})
     bounds = (onward * (u - start), onward * (over - u) - 1)
-    given = tuple(sorted({*earlier.given, *map(position, bounds)}, key=str))
-    return replace(earlier, given=given, every=(u,))
+    return statement(earlier.left, earlier.relation, earlier.right, *earlier.given, *bounds, every=(u,))
 
 
 @rule("an assumption that has been proved")
@@ -43,9 +42,9 @@ def discharge(theorem: Theorem, assumption: Statement, proof: Theorem) -> Conclu
     """
     if assumption not in theorem.assumptions:
         raise ProofError(f"discharge: the theorem does not assume {assumption}.")
-    _expect_claim("proof", proof, replace(assumption, every=()), assumption.given)
+    _expect_claim("discharge: the proof", proof, assumption, assumption.given)
     _, definitions = merged(theorem, proof)
-    if any(set(assumption.every) & x.free for x in (*proof.assumptions, *proof.definitions)):
+    if particular(proof.assumptions, proof.definitions) & set(assumption.every):
         raise ProofError(f"discharge: the proof is about particular values of {assumption.every}.")
     rest = (theorem.assumptions - {assumption}) | proof.assumptions
     return Conclusion(theorem.statement, rest, definitions)
@@ -75,17 +74,17 @@ def induction(
         another assumption about ``over``.
     """
     start = position(start)
-    if onward not in (1, -1) or over in start.free_symbols or claim.every:
+    if not is_index(over) or onward not in (1, -1) or over in start.free_symbols or claim.every:
         raise ProofError(f"induction: over={over}, start={start}, onward={onward}; see its docstring.")
     first = claim.at({over: start})
     beyond = (*claim.given, onward * (over - start) - 1)
-    _expect_claim("base", base, first, first.given)
-    _expect_claim("step", step, claim, beyond)
+    _expect_claim("induction: the base", base, first, first.given)
+    _expect_claim("induction: the step", step, claim, beyond)
     earlier = hypothesis(claim, over, start, onward)
     rest = frozenset(a for a in step.assumptions if not same(a, earlier))
     _, definitions = merged(base, step)
     assumptions = rest | base.assumptions
-    if any(over in x.free for x in (*assumptions, *definitions)):
+    if over in particular(assumptions, definitions):
         raise ProofError(f"induction: an assumption or definition is about the particular index {over}.")
     given = (*claim.given, onward * (over - start))
     return Conclusion(statement(claim.left, claim.relation, claim.right, *given), assumptions, definitions)
@@ -94,11 +93,12 @@ def induction(
 def _expect_claim(part: str, theorem: Theorem, claim: Statement, given: tuple[sp.Expr, ...]) -> None:
     s = theorem.statement
     weaker = claim.relation if s.relation == "=" else s.relation  # what is equal is also at most
-    if not same(replace(s, given=(), relation=weaker), replace(claim, given=())):
+    proved, wanted = (s.left, weaker, s.right), (claim.left, claim.relation, claim.right)
+    if not same(Statement((), *proved), Statement((), *wanted)):
         raise ProofError(
-            f"induction: the {part} proves {s.left!s:.160} {s.relation} {s.right!s:.160}; "
+            f"{part} proves {s.left!s:.160} {s.relation} {s.right!s:.160}; "
             f"expected {claim.left!s:.160} {claim.relation} {claim.right!s:.160}."
         )
     missing = [c for c in s.given if not implies(given, c)]
     if missing:
-        raise ProofError(f"induction: the {part} needs {missing[0]} ≥ 0, which is not given.")
+        raise ProofError(f"{part} needs {missing[0]} ≥ 0, which is not given.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sympy as sp
 
-from bptt_verify.proof.kernel.terms import canonical, factors
+from bptt_verify.proof.kernel.binding import canonical
+from bptt_verify.proof.kernel.terms import factors
 
 Monomial = tuple[sp.Expr, ...]
 

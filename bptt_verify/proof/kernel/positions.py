@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import sympy as sp
 
+from bptt_verify.proof.kernel.binding import equal, free, rename
 from bptt_verify.proof.kernel.signs import nonnegative
-from bptt_verify.proof.kernel.terms import Entry, Ordered, Total, equal, factors, free, rename
+from bptt_verify.proof.kernel.terms import Entry, Ordered, Total, factors
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class _Walk:
         if equal(term, self.old) and self.usable(context):
             self.places += 1
             return self.new
-        rest = self._some_factors(term, context) or self._some_terms(term, context)
+        rest = self._some_terms(term, context) if term.is_Add else self._some_factors(term, context)
         if rest is not None:
             self.places += 1
             return rest
@@ -67,22 +68,15 @@ class _Walk:
                 context.increasing and isinstance(term, Total),
             )
             return term.func(self.through(term.body, inside), term.bound, term.low, term.high)
-        return term.func(*(self.through(a, self._beside(term, a, context)) for a in term.args))
-
-    def _beside(self, term: sp.Expr, argument: sp.Expr, context: Context) -> Context:
-        if isinstance(term, sp.Add):
-            return context
-        others = [a for a in term.args if a is not argument]
-        kept = isinstance(term, sp.Mul) and all(map(nonnegative, others))
-        return replace(context, increasing=context.increasing and kept)
+        return term.func(*(self.through(a, _beside(term, i, context)) for i, a in enumerate(term.args)))
 
     def _some_factors(self, term: sp.Expr, context: Context) -> sp.Expr | None:
         """Neighbouring factors of a product."""
-        if not (term.is_Mul and self.old.is_Mul and self.usable(self._inside(term, context))):
+        if not (term.is_Mul and self.old.is_Mul and self.usable(_inside(term, context))):
             return None
         scalar, ordered = factors(term)
         commuting, wanted = factors(self.old)
-        left = _without(list(sp.Mul.make_args(scalar)), list(sp.Mul.make_args(commuting)))
+        left = _without(sp.Mul.make_args(scalar), [f for f in sp.Mul.make_args(commuting) if f != 1])
         if left is None:
             return None
         for i in range(len(ordered) - len(wanted) + 1):
@@ -90,22 +84,32 @@ class _Walk:
                 return sp.Mul(*left, *ordered[:i], self.new, *ordered[i + len(wanted) :])
         return None
 
-    def _some_terms(self, term: sp.Expr, context: Context) -> sp.Expr | None:
-        if not (term.is_Add and self.old.is_Add and self.usable(context)):
+    def _some_terms(self, term: sp.Add, context: Context) -> sp.Expr | None:
+        """Some terms of a sum."""
+        if not (self.old.is_Add and self.usable(context)):
             return None
-        left = _without(list(term.args), list(self.old.args))
+        left = _without(term.args, self.old.args)
         return None if left is None else sp.Add(*left, self.new)
 
-    def _inside(self, term: sp.Expr, context: Context) -> Context:
-        """For a part of a product: the rest of it may change the sign."""
-        return replace(context, increasing=context.increasing and all(map(nonnegative, term.args)))
+
+def _inside(term: sp.Mul, context: Context) -> Context:
+    """For some factors of a product: the rest of it may change the sign."""
+    return replace(context, increasing=context.increasing and all(map(nonnegative, term.args)))
 
 
-def _without(terms: list[sp.Expr], some: list[sp.Expr]) -> list[sp.Expr] | None:
+def _beside(term: sp.Expr, i: int, context: Context) -> Context:
+    """For the argument number i: a product grows with it if the others are not negative."""
+    if isinstance(term, sp.Add):
+        return context
+    others = term.args[:i] + term.args[i + 1 :]
+    kept = isinstance(term, sp.Mul) and all(map(nonnegative, others))
+    return replace(context, increasing=context.increasing and kept)
+
+
+def _without(terms: Iterable[sp.Expr], some: Iterable[sp.Expr]) -> list[sp.Expr] | None:
     """The terms but some of them; None if those are not all there."""
+    terms = list(terms)
     for s in some:
-        if s == 1:
-            continue
         at = next((i for i, t in enumerate(terms) if equal(t, s)), None)
         if at is None:
             return None

@@ -5,18 +5,11 @@ from __future__ import annotations
 import sympy as sp
 
 from bptt_verify.errors import ProofError
+from bptt_verify.proof.kernel.binding import substitute
 from bptt_verify.proof.kernel.conditions import at_least
+from bptt_verify.proof.kernel.indices import position
 from bptt_verify.proof.kernel.sums import Conditions, _expect, _need
-from bptt_verify.proof.kernel.terms import (
-    Ordered,
-    Total,
-    Trace,
-    Transpose,
-    factors,
-    position,
-    shape,
-    substitute,
-)
+from bptt_verify.proof.kernel.terms import Ordered, Total, Trace, Transpose, factors, shape
 from bptt_verify.proof.kernel.theorems import Conclusion, equation, rule
 
 
@@ -96,7 +89,7 @@ def _turned(term: sp.Expr) -> sp.Expr:
     return term.args[0] if isinstance(term, Transpose) else Transpose(term)
 
 
-@rule("the trace of a product does not change under rotation")
+@rule("cyclic property of the trace")
 def rotate_trace(term: Trace, first: int, given: Conditions) -> Conclusion:
     """``tr(XY) = tr(YX)``: the first ``first`` factors go to the end."""
     _expect("rotate_trace", term, Trace)

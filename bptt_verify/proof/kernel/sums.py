@@ -7,8 +7,10 @@ from typing import Any
 import sympy as sp
 
 from bptt_verify.errors import ProofError
+from bptt_verify.proof.kernel.binding import free, rename, substitute
 from bptt_verify.proof.kernel.conditions import at_least, implies
-from bptt_verify.proof.kernel.terms import Ordered, Total, factors, free, position, rename, substitute
+from bptt_verify.proof.kernel.indices import position
+from bptt_verify.proof.kernel.terms import Ordered, Total, factors
 from bptt_verify.proof.kernel.theorems import Conclusion, equation, rule
 
 Conditions = tuple[sp.Expr, ...]

@@ -4,8 +4,9 @@ A Theorem has no state of its own: its content is kept by this module, under its
 there by a rule's conclusion alone. It remembers the rule and the rule's arguments, so that it can be
 made again from nothing (``replay``), which is also what copying and unpickling do.
 
-A Python program that reaches into this module's private dictionary can put anything there; ``replay``
-finds that out.
+What a rule is given is first made again by the kernel's own constructors, so that nothing of another
+type, and nothing mutable, gets into a theorem. A Python program that reaches into private parts (this
+module's dictionary, the arguments of a SymPy term) can put anything there; ``replay`` finds that out.
 """
 
 from __future__ import annotations
@@ -13,20 +14,32 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, ParamSpec
+from typing import Any, Literal, NamedTuple, ParamSpec
 from weakref import WeakKeyDictionary
 
 import sympy as sp
 
 from bptt_verify.errors import ProofError
-from bptt_verify.proof.kernel.definitions import Definition, check_definitions
-from bptt_verify.proof.kernel.terms import canonical, common_shape, free, position, substitute
+from bptt_verify.proof.kernel.binding import canonical, free, standard, substitute
+from bptt_verify.proof.kernel.definitions import Case, Definition, check_definitions
+from bptt_verify.proof.kernel.indices import is_index, position
+from bptt_verify.proof.kernel.terms import Letter, common_shape, expression, remade
+
+if "Theorem" in globals():
+    raise ProofError("theorems: reloading would open the kernel for new rules. Start Python again.")
 
 Relation = Literal["=", "≤"]
 
 
-@dataclass(frozen=True)
-class Statement:
+class _Statement(NamedTuple):
+    given: tuple[sp.Expr, ...]
+    left: sp.Expr
+    relation: Relation
+    right: sp.Expr
+    every: tuple[sp.Symbol, ...]
+
+
+class Statement(_Statement):
     """``left relation right`` for all integers that satisfy the conditions.
 
     Attributes
@@ -34,26 +47,46 @@ class Statement:
     given : tuple of sympy.Expr
         Conditions: each is at least 0.
     left, right : sympy.Expr
+        Of one shape; scalars or numbers, for ``"≤"``.
     relation : {"=", "≤"}
     every : tuple of sympy.Symbol
         Indices that are bound here (as an assumption speaks of every step at once); the other free
         indices are the same as those of the theorem that the statement belongs to.
+
+    Raises
+    ------
+    ProofError
+        If the two sides have different shapes, or something is of another kind than listed.
     """
 
-    given: tuple[sp.Expr, ...]
-    left: sp.Expr
-    relation: Relation
-    right: sp.Expr
-    every: tuple[sp.Symbol, ...] = ()
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        given: tuple[sp.Expr, ...],
+        left: Any,
+        relation: Relation,
+        right: Any,
+        every: tuple[sp.Symbol, ...] = (),
+    ) -> Statement:
+        left, right = expression(left), expression(right)
+        of = common_shape(left, right)
+        if relation not in ("=", "≤") or (relation == "≤" and of not in (None, ())):
+            raise ProofError(
+                f"statement: relation={relation!r} between shapes {of}; expected =, or ≤ of scalars."
+            )
+        if type(every) is not tuple or not all(map(is_index, every)):
+            raise ProofError(f"statement: every={every!s:.80}; expected a tuple of indices.")
+        return super().__new__(cls, tuple(map(position, given)), left, relation, right, every)
 
     @property
     def free(self) -> frozenset[sp.Symbol]:
         """The free indices."""
         return frozenset().union(*map(free, (*self.given, self.left, self.right))) - set(self.every)
 
-    def at(self, values: Mapping[sp.Symbol, sp.Expr]) -> Statement:
+    def at(self, values: Mapping[sp.Symbol, Any]) -> Statement:
         """With expressions in the place of free indices."""
-        inner = {k: v for k, v in values.items() if k not in self.every}
+        inner = {k: position(v) for k, v in values.items() if k not in self.every}
         moved = frozenset().union(*map(free, inner.values())) & set(self.every)
         if moved:
             raise ProofError(f"statement: {', '.join(map(str, moved))} would be captured by 'for every'.")
@@ -61,7 +94,7 @@ class Statement:
 
     def mapped(self, change: Callable[[sp.Expr], sp.Expr]) -> Statement:
         """With a function applied to both sides and to the conditions."""
-        given = tuple(position(change(c)) for c in self.given)
+        given = tuple(map(change, self.given))
         return Statement(given, change(self.left), self.relation, change(self.right), self.every)
 
 
@@ -73,20 +106,8 @@ def equation(left: Any, right: Any, *given: sp.Expr, every: Iterable[sp.Symbol] 
 def statement(
     left: Any, relation: Relation, right: Any, *given: sp.Expr, every: Iterable[sp.Symbol] = ()
 ) -> Statement:
-    """A statement whose two sides have one shape (scalars, for ``"≤"``).
-
-    Raises
-    ------
-    ProofError
-        If they do not, or the relation is another.
-    """
-    left, right = sp.sympify(left, strict=True), sp.sympify(right, strict=True)
-    of = common_shape(left, right)
-    if relation not in ("=", "≤") or (relation == "≤" and of not in (None, ())):
-        raise ProofError(
-            f"statement: relation={relation!r} between shapes {of}; expected =, or ≤ of scalars."
-        )
-    unique = tuple(dict.fromkeys(map(position, given)))
+    """A statement with each of its conditions once, in alphabetic order."""
+    unique = dict.fromkeys(map(position, given))
     return Statement(tuple(sorted(unique, key=str)), left, relation, right, tuple(every))
 
 
@@ -184,21 +205,36 @@ def rule(reason: str) -> Callable[[Callable[_P, Conclusion]], Callable[_P, Theor
             if kwargs:
                 raise ProofError(f"{conclude.__name__}: takes its arguments by position.")
             try:
-                conclusion = conclude(*args)
-            except (AttributeError, TypeError, IndexError, sp.SympifyError) as error:
-                reason = f"{conclude.__name__}: not applicable to {args!s:.200} ({error})."
-                raise ProofError(reason) from error
-            s = conclusion.statement
-            statement(s.left, s.relation, s.right, *s.given)  # both sides have one shape
-            check_definitions(conclusion.definitions)
+                with sp.evaluate(True):  # SymPy can be told not to bring anything to normal form
+                    arguments = tuple(map(_admitted, args))
+                    conclusion = conclude(*arguments)  # type: ignore[call-arg]
+                    check_definitions(conclusion.definitions)
+            except (AttributeError, TypeError, ValueError, LookupError, RecursionError) as error:
+                raise ProofError(f"{conclude.__name__}: not applicable ({error!s:.200}).") from error
             theorem: Theorem = object.__new__(Theorem)
-            _RECORDS[theorem] = _Record(conclusion, apply, args)
+            _RECORDS[theorem] = _Record(conclusion, apply, arguments)
             return theorem
 
         apply.reason = reason  # type: ignore[attr-defined]
         return apply
 
     return decorate
+
+
+def _admitted(argument: Any) -> Any:
+    """An argument of a rule made again, so that the kernel works on nothing but its own types.
+
+    All of them are immutable. What only behaves like one of them, or was made by going round its
+    constructor, is refused here.
+    """
+    kind = type(argument)
+    if kind in (Theorem, int, bool, str):
+        return argument
+    if kind is tuple:
+        return tuple(map(_admitted, argument))
+    if kind in (Letter, Case, Definition, Statement):
+        return kind(*map(_admitted, argument))
+    return remade(argument)
 
 
 def seal() -> None:
@@ -230,7 +266,7 @@ def _replayed(theorem: Theorem, done: dict[Theorem, Theorem]) -> Theorem:
 def _again(argument: Any, done: dict[Theorem, Theorem]) -> Any:
     if isinstance(argument, Theorem):
         return _replayed(argument, done)
-    return tuple(_again(a, done) for a in argument) if isinstance(argument, tuple) else argument
+    return tuple(_again(a, done) for a in argument) if type(argument) is tuple else argument
 
 
 def same(a: Statement, b: Statement) -> bool:
@@ -239,7 +275,7 @@ def same(a: Statement, b: Statement) -> bool:
 
 
 def _plain(s: Statement) -> tuple[Any, ...]:
-    names = {k: sp.Symbol(f"every {i}", integer=True) for i, k in enumerate(s.every)}
-    opened = Statement(s.given, s.left, s.relation, s.right).at(names)
-    given = frozenset(opened.given)
-    return given, canonical(opened.left), s.relation, canonical(opened.right), len(s.every)
+    names = {k: standard(i) for i, k in enumerate(s.every)}
+    given = frozenset(position(substitute(g, names)) for g in s.given)
+    left, right = (canonical(substitute(x, names), len(names)) for x in (s.left, s.right))
+    return given, left, s.relation, right, len(names)

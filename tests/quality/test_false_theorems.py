@@ -1,0 +1,323 @@
+"""Classic misprints: each has a smallest counterexample, and the derivation of the true formula, with the
+misprint in its place, is refused by the kernel at the step where the misprint matters."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from bptt_verify.errors import ProofError
+from bptt_verify.proof.calculation import Calculation
+from bptt_verify.proof.claims.adjoint_form import ADJOINT, LAMBDA, closed_form, gradient
+from bptt_verify.proof.claims.letters import A, J, T, c, earlier, i, k, product, s, t
+from bptt_verify.proof.claims.linear import V, W_hh, W_qh, g, gradient_of_matrix, h, left, right
+from bptt_verify.proof.claims.misprints import ascending, misprints
+from bptt_verify.proof.claims.unrolled import SENSITIVITY, G
+from bptt_verify.proof.evaluation import Model, counterexample, evaluated, integers
+from bptt_verify.proof.kernel import (
+    Letter,
+    Ordered,
+    Total,
+    Trace,
+    Transpose,
+    at_least,
+    between,
+    distribute,
+    empty_product,
+    empty_sum,
+    equation,
+    first_term,
+    induction,
+    last_term,
+    one_factor,
+    one_term,
+    peel_newest,
+    peel_oldest,
+    power,
+    reindex,
+    replay,
+    resize,
+    specialise,
+    transposition,
+    unfold,
+)
+
+MISPRINTS = {m.name: m for m in misprints()}
+
+
+# ── the two sides, computed again with NumPy alone ────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Letters:
+    """The matrices of a counterexample."""
+
+    matrices: dict
+
+    def __call__(self, name, *at):
+        """A matrix; what the counterexample does not list, it does not need."""
+        return np.array(self.matrices[f"{name}({at[0]})" if at else name], dtype=int)
+
+
+def chain(factors, n):
+    """The product from left to right; the identity, if there are none."""
+    whole = np.identity(n, dtype=int)
+    for factor in factors:
+        whole = whole @ factor
+    return whole
+
+
+def sensitivity(x, t):
+    """∂h_t/∂w by the chain rule of one step after the other."""
+    rate = 0 * x("A", 1)
+    for step in range(1, t + 1):
+        rate = x("A", step) + (x("J", step) @ rate if rate.any() else 0)
+    return rate
+
+
+def adjoint(x, t, T):
+    """λ_t by going back from the last step."""
+    return x("c", T) if t == T else x("c", t) + x("J", t + 1).T @ adjoint(x, t + 1, T)
+
+
+def linear_adjoint(x, t, T):
+    last = x("W_qh").T @ x("∂L/∂o", t)
+    return last if t == T else x("W_hh").T @ linear_adjoint(x, t + 1, T) + last
+
+
+def order(x, n, t):
+    terms = [chain([x("J", r) for r in range(j + 1, t + 1)], n) @ x("A", j) for j in range(1, t)]
+    return sensitivity(x, t), sum(terms, x("A", t))
+
+
+def first_factor(x, n, t):
+    terms = [chain([x("J", r) for r in range(t, j - 1, -1)], n) @ x("A", j) for j in range(1, t)]
+    return sensitivity(x, t), sum(terms, x("A", t))
+
+
+def last_summand(x, n, t):
+    terms = [chain([x("J", r) for r in range(t, j, -1)], n) @ x("A", j) for j in range(1, t + 1)]
+    return sensitivity(x, t), sum(terms, x("A", t))
+
+
+def without_transpose(x, n, t, T):
+    return adjoint(x, t, T), x("c", t) + x("J", t + 1) @ adjoint(x, t + 1, T)
+
+
+def closed_without_transpose(x, n, t, T):
+    terms = [chain([x("J", r) for r in range(j, t, -1)], n) @ x("c", j) for j in range(t, T + 1)]
+    return adjoint(x, t, T), sum(terms)
+
+
+def exponent(x, n, t, T):
+    powers = [chain([x("W_hh").T] * (j - t), n) for j in range(t, T + 1)]
+    terms = [p @ x("W_qh").T @ x("∂L/∂o", T + t - j) for p, j in zip(powers, range(t, T + 1), strict=True)]
+    return linear_adjoint(x, t, T), sum(terms)
+
+
+def state(x, n, T):
+    """The change of the loss in the direction V of W_hh, forwards; and by the wrong gradient."""
+    change, rate = 0, np.zeros((n, 1), int)
+    for step in range(1, T + 1):
+        rate = x("V") @ x("h", step - 1) + x("W_hh") @ rate
+        change += ((x("W_qh").T @ x("∂L/∂o", step)).T @ rate).item()
+    wrong = sum(linear_adjoint(x, step, T) @ x("h", step).T for step in range(1, T + 1))
+    return change, np.trace(wrong.T @ x("V"))
+
+
+# name: (both sides, the least indices at which it is false, whether commuting numbers hide it)
+FALSE_AT = {
+    "order": (order, {"t": 3}, True),
+    "first factor": (first_factor, {"t": 2}, False),
+    "last term": (last_summand, {"t": 1}, False),
+    "transpose in the recursion": (without_transpose, {"T": 2, "t": 1}, True),
+    "transpose in the closed form": (closed_without_transpose, {"T": 2, "t": 1}, True),
+    "exponent": (exponent, {"T": 2, "t": 1}, False),
+    "state": (state, {"T": 1}, False),
+}
+
+
+def test_every_misprint_is_here():
+    assert MISPRINTS.keys() == FALSE_AT.keys() == DERIVATIONS.keys()
+    assert all(m.words and m.definitions for m in MISPRINTS.values())
+
+
+@pytest.mark.parametrize("name", FALSE_AT)
+def test_the_smallest_counterexample(name):
+    misprint, (sides, indices, needs_matrices) = MISPRINTS[name], FALSE_AT[name]
+    found = counterexample(misprint.statement, misprint.definitions)
+    assert found.indices == indices
+    assert found.sizes["n"] == (2 if needs_matrices else 1)
+    left, right = sides(Letters(found.letters), found.sizes["n"], **found.indices)
+    assert np.array_equal(left, found.left) and np.array_equal(right, found.right)
+    assert not np.array_equal(left, right)
+    assert all(f"{k} = {v}" in str(found) for k, v in found.indices.items())
+
+
+@pytest.mark.parametrize("name", [n for n, (_, _, hidden) in FALSE_AT.items() if hidden])
+def test_numbers_that_commute_hide_it(name):
+    m = MISPRINTS[name]
+    assert counterexample(m.statement, m.definitions, size=1) is None
+
+
+@pytest.mark.parametrize("name", FALSE_AT)
+def test_smaller_indices_hide_it(name):
+    m, (_, indices, _) = MISPRINTS[name], FALSE_AT[name]
+    assert counterexample(m.statement, m.definitions, most=max(indices.values()) - 1) is None
+
+
+# ── the derivations, once as they are and once with the misprint ──────────────────────────────────
+
+
+def unrolled(between_steps, last):
+    """T1 by induction, with the given product of Jacobians between two steps, and the last i."""
+    terms = between_steps(t, i) * A(i)
+    whole = Total(terms, i, 1, last(t))
+    claim = equation(G(t), A(t) + whole, at_least(t, 1))
+    first = claim.at({t: sp.S.One}).right
+    (none,) = first.atoms(Total)
+    nothing = Calculation(first).rewrite(empty_sum(none, ()))
+    base = Calculation(G(1)).unfold(SENSITIVITY).unfold(SENSITIVITY).back(nothing.theorem)
+    known, u = earlier(claim, t, 1)
+    earlier_terms = between_steps(t - 1, i) * A(i)
+    step = (
+        Calculation(G(t), at_least(t, 2))
+        .unfold(SENSITIVITY)
+        .use(known, {u: t - 1})
+        .to(A(t) + J(t) * A(t - 1) + J(t) * Total(earlier_terms, i, 1, last(t - 1)))
+        .by(distribute)
+        .back(peel_newest(between_steps(t, i), between(1, i, t - 2)))
+        .back(one_factor(between_steps(t, t - 1), ()))
+        .back(last_term(whole, (at_least(t, 2),)))
+    )
+    return induction(claim, t, 1, 1, base.theorem, step.theorem)
+
+
+def recursion(matrix):
+    """λ_t = c_t + (the given matrix) λ_{t+1}."""
+    start = Calculation(LAMBDA(t), *between(1, t, T - 1)).unfold(ADJOINT)
+    return start.to(c(t) + matrix * LAMBDA(t + 1)).theorem
+
+
+def closed(turned):
+    """T2 by induction downwards; ``turned`` is what is done to the product before c_s."""
+    terms = turned(product(s, t + 1)) * c(s)
+    claim = equation(LAMBDA(t), Total(terms, s, t, T), at_least(T, t))
+    last = Calculation(claim.at({t: T}).right).by(one_term).by(empty_product)
+    last = last.by(transposition) if turned is Transpose else last
+    base = Calculation(LAMBDA(T)).unfold(ADJOINT).back(last.theorem)
+    known, u = earlier(claim, t, T, -1)
+    none = Calculation(turned(product(t, t + 1)) * c(t)).by(empty_product)
+    none = none.by(transposition) if turned is Transpose else none
+    step = Calculation(LAMBDA(t), at_least(T - 1, t)).unfold(ADJOINT).use(known, {u: t + 1}).by(distribute)
+    if turned is Transpose:
+        step = step.back(transposition(Transpose(product(s, t + 2) * J(t + 1)), ()))
+    step = (
+        step.back(peel_oldest(product(s, t + 1), between(t + 1, s, T)))
+        .back(none.theorem)
+        .back(first_term(Total(terms, s, t, T), (at_least(T, t),)))
+    )
+    return induction(claim, t, T, -1, base.theorem, step.theorem)
+
+
+def _linear(theorem):
+    return specialise(specialise(theorem, J, t, W_hh()), c, t, Transpose(W_qh()) * g(t))
+
+
+def powers(exponent):
+    """The linear case with the sum turned round, so that ∂L/∂o_{T+t-i} stands in the term i."""
+    theorem = _linear(closed_form())
+    factor = Ordered(W_hh(), k, t + 1, T + t - i)
+    return (
+        Calculation(theorem.statement.left, *between(1, t, T))
+        .use(theorem)
+        .by(reindex, i, T + t - i, where=lambda x: isinstance(x, Total))
+        .rewrite(reindex(factor, k, k + t, ()))
+        .by(transposition, where=lambda x: isinstance(x, Transpose) and isinstance(x.args[0], Ordered))
+        .to(Total(power(Transpose(W_hh()), exponent) * Transpose(W_qh()) * g(T + t - i), i, t, T))
+        .theorem
+    )
+
+
+def recurrent_matrix(previous):
+    """∂L/∂W_hh = Σ λ_i (the given state)ᵀ, from the change ``A_i = V h_{i-1}``."""
+    direction = Letter("V", "n", "n")
+    columns = A.resized("p", "1")
+    change = _linear(specialise(resize(gradient(), "p", "1"), columns, i, direction() * h(i - 1)))
+    matrix = resize(specialise(gradient_of_matrix(), left, i, LAMBDA(i)), V.columns, "n")
+    matrix = specialise(matrix, right.resized(V.columns, "n"), i, previous)
+    return Calculation(Trace(change.statement.left)).use(change).use(matrix).theorem
+
+
+# name: (the derivation, what is right, what is wrong, where the kernel refuses)
+DERIVATIONS = {
+    "order": (
+        unrolled,
+        (lambda newest, i: product(newest, i + 1), lambda t: t - 1),
+        (lambda newest, i: ascending(newest, i + 1), lambda t: t - 1),
+        r"rewrite: J\(i \+ 1\)\*Ordered.* occurs nowhere usable",  # the newest factor is J_{i+1}, not J_t
+    ),
+    "first factor": (
+        unrolled,
+        (lambda newest, i: product(newest, i + 1), lambda t: t - 1),
+        (product, lambda t: t - 1),
+        r"one_factor: the limits t - 1 and t differ",  # J_t J_{t-1} A_{t-1}; the recursion has J_t A_{t-1}
+    ),
+    "last term": (
+        unrolled,
+        (lambda newest, i: product(newest, i + 1), lambda t: t - 1),
+        (lambda newest, i: product(newest, i + 1), lambda t: t),
+        r"empty_sum: -1 ≥ 0 does not follow",  # at t = 1 the sum has a term beside A_1
+    ),
+    "transpose in the recursion": (
+        recursion,
+        (Transpose(J(t + 1)),),
+        (J(t + 1),),
+        r"ring: .* have different normal forms",
+    ),
+    "transpose in the closed form": (
+        closed,
+        (Transpose,),
+        (lambda x: x,),
+        r"rewrite: Ordered.*\*J\(t \+ 1\) occurs nowhere usable",  # the recursion has J_{t+1}ᵀ on the left
+    ),
+    "exponent": (powers, (T - i,), (i - t,), r"ring: .* have different normal forms"),
+    "state": (
+        recurrent_matrix,
+        (h(i - 1),),
+        (h(i),),
+        r"rewrite: Trace.*h\(i\).* occurs nowhere usable",  # the sums differ in the state
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DERIVATIONS)
+def test_the_derivation_is_right_for_the_true_formula(name):
+    derive, true, _, _ = DERIVATIONS[name]
+    theorem = replay(derive(*true))
+    assert not theorem.assumptions
+    draw = integers(np.random.default_rng(4))
+    sizes = {"n": 2, "p": 3, "q": 3}
+    assert evaluated(theorem, Model(sizes, draw, tuple(theorem.definitions)), 4) > 2
+
+
+@pytest.mark.parametrize("name", DERIVATIONS)
+def test_the_derivation_of_the_misprint_is_refused(name):
+    derive, _, wrong, where = DERIVATIONS[name]
+    with pytest.raises(ProofError, match=where):
+        derive(*wrong)
+
+
+@pytest.mark.parametrize("name", DERIVATIONS)
+def test_the_misprint_differs_from_the_claim_in_one_side_only(name):
+    derive, true, _, _ = DERIVATIONS[name]
+    theorem, wrong = derive(*true), MISPRINTS[name]
+    assert theorem.statement.left == wrong.statement.left
+    assert theorem.statement.right != wrong.statement.right
+    assert theorem.definitions == set(wrong.definitions)
+
+
+def test_a_true_statement_has_no_counterexample():
+    theorem = unfold(ADJOINT, t, (at_least(T - 1, t),))
+    assert counterexample(theorem.statement, tuple(theorem.definitions)) is None
