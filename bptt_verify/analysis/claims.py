@@ -27,7 +27,8 @@ from bptt_verify.notation.tree import (
 from bptt_verify.notation.walking import free_letters, parts, walk
 
 STEPS = 5  # at which the direction of ranges is looked at
-RANGES = 5_000  # ranges looked at for it
+CHOICES = 30  # of the free letters' steps, at most, for it
+RANGES = 100  # of one sign that are looked into
 MANY = 4  # steps, of which a claim must say something about half
 TOLERANCE = Fraction(1, 10**25)  # of the larger side, for numbers of 50 digits
 
@@ -108,11 +109,10 @@ class Claim:
     def directions(self) -> dict[Tree, int]:
         """-1 for the Σ and ∏ signs whose range is written downwards, as in ``∏_{j=t}^{1}``."""
         ups: dict[Tree, list[int]] = {}
-        if not any(isinstance(t, Sum | OrderedProduct) for s in (self.left, self.right) for _, t in walk(s)):
-            return {}
-        for steps in self.assignments(STEPS):
-            for tree in (self.left, self.right):
-                _ranges(tree, {**steps, "T": STEPS}, ups)
+        signs = (*_signs(self.left), *_signs(self.right))
+        chosen = list(self.assignments(STEPS)) if signs else []
+        for steps in chosen[:: 1 + len(chosen) // CHOICES]:
+            _look(signs, {**steps, "T": STEPS}, ups)
         return {tree: _direction(tree, seen) for tree, seen in ups.items()}
 
     def assignments(self, steps: int) -> Iterator[dict[str, int]]:
@@ -152,19 +152,23 @@ def _direction(tree: Tree, seen: list[int]) -> int:
     return -1 if sum(seen) < 0 else 1
 
 
-def _ranges(tree: Tree, steps: dict[str, int], ups: dict[Tree, list[int]]) -> None:
-    """Note for each range whether it goes up (+1), down (-1), or cannot be told (0)."""
-    if sum(map(len, ups.values())) > RANGES:
-        return
+def _signs(tree: Tree) -> tuple[Sum | OrderedProduct, ...]:
+    """The outermost Σ and ∏ signs."""
     if isinstance(tree, Sum | OrderedProduct):
-        ends = (tree.low, tree.high) if isinstance(tree, Sum) else (tree.first, tree.last)
+        return (tree,)
+    return tuple(sign for _, inner in parts(tree) for sign in _signs(inner))
+
+
+def _look(signs: tuple[Sum | OrderedProduct, ...], steps: dict[str, int], ups: dict[Tree, list[int]]) -> None:
+    """Note for each range whether it goes up (+1), down (-1), or cannot be told (0)."""
+    for sign in signs:
+        ends = (sign.low, sign.high) if isinstance(sign, Sum) else (sign.first, sign.last)
         low, high = (_at(e, steps) for e in ends)
-        ups.setdefault(tree, []).append(1 if low < high - 1 else -1 if low > high + 1 else 0)
-        for k in range(int(min(low, high)), int(max(low, high)) + 1)[: STEPS + 1]:
-            _ranges(tree.body, {**steps, tree.variable: k}, ups)
-        return
-    for _, inner in parts(tree):
-        _ranges(inner, steps, ups)
+        ups.setdefault(sign, []).append(1 if low < high - 1 else -1 if low > high + 1 else 0)
+        inner = _signs(sign.body)
+        if inner and len(ups[sign]) < RANGES:
+            for k in range(int(min(low, high)), int(max(low, high)) + 1)[: STEPS + 1]:
+                _look(inner, {**steps, sign.variable: k}, ups)
 
 
 ORDER = ("equal", "nothing", "differs", "shape", "misfit", "undefined")
@@ -175,6 +179,15 @@ def worst(claim: Claim, world: World, convention: Convention) -> str:
     evaluation = Evaluation(world, convention, claim.directions)
     found = (_at_steps(claim, evaluation, steps) for steps in claim.assignments(world.steps))
     return max((o.kind for o in found if o is not None), key=ORDER.index, default="nothing")
+
+
+def work_of(claim: Claim, world: World, convention: Convention) -> int:
+    """How many nodes are visited to compute the right side at one step."""
+    evaluation = Evaluation(world, convention, claim.directions)
+    steps = next(claim.assignments(world.steps), None)
+    if steps is not None:
+        _at_steps(claim, evaluation, steps)
+    return evaluation.work
 
 
 def compared(claim: Claim, world: World, convention: Convention) -> Outcome:

@@ -76,6 +76,10 @@ class Place:
         """Whether the part directly above a path is of one of these kinds."""
         return bool(path) and isinstance(subtree(self.tree, path[:-1]), kinds)
 
+    def is_product(self, path: Path, part: Product) -> bool:
+        """Whether a product is one of factors, not minus one of them nor part of a step."""
+        return not self.in_step(path) and not (len(part.factors) == 2 and isinstance(part.factors[0], Number))
+
     def in_step(self, path: Path) -> bool:
         """Whether a path leads into a step, a limit or an exponent."""
         return any(name in ("index", "low", "high", "first", "last", "exponent") for name, _ in path)
@@ -139,7 +143,7 @@ def transposes(p: Place) -> Iterator[Edit]:
     for path, part in p.walk():
         if isinstance(part, Outer):
             yield instead("outer product swapped", p, path, Outer(part.right, part.left))
-        if isinstance(part, Product) and not p.in_step(path):
+        if isinstance(part, Product) and p.is_product(path, part):
             first, last = part.factors[0], part.factors[-1]
             turned = isinstance(last, Transpose) and isinstance(last.body, Letter | Derivative)
             outer = turned and isinstance(first, Letter | Derivative)
@@ -265,7 +269,7 @@ def orders(p: Place) -> Iterator[Edit]:
         if isinstance(part, OrderedProduct) and part.written:
             turned = replace(part, first=part.last, last=part.first, step=-part.step)
             yield instead("wrong product order", p, path, turned)
-        if isinstance(part, Product) and not p.in_step(path):
+        if isinstance(part, Product) and p.is_product(path, part):
             f = part.factors
             for k in range(len(f) - 1):
                 swapped = Product((*f[:k], f[k + 1], f[k], *f[k + 2 :]))

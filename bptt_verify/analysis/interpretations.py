@@ -16,7 +16,7 @@ from bptt_verify.notation.tree import product as product_of
 from bptt_verify.notation.vocabulary import THEORY
 from bptt_verify.notation.walking import exchanged, free_letters, mapped, substituted, subtree, walk
 
-MOST = 600  # arrangements of prod(…) that are tried
+MOST = 2_400  # arrangements of prod(…) that are tried
 LAST = Letter("T", "count")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from bptt_verify.analysis.claims import Claim, compared
+from bptt_verify.analysis.claims import Claim, compared, work_of
 from bptt_verify.analysis.conventions import Convention
 from bptt_verify.analysis.edits import Edit, Place
 from bptt_verify.analysis.interpretations import Interpretation
@@ -19,6 +19,7 @@ from bptt_verify.notation.vocabulary import FUNCTIONS
 from bptt_verify.notation.walking import walk
 
 MOST = 1_500  # changes that are tried
+WORK = 400_000  # nodes visited for those of one interpretation, roughly
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,19 @@ def misprint(wrong: Sequence[Interpretation], worlds: Worlds) -> Misprint | None
     if any(holds(said.claim, said.convention, still, exact) for said in wrong):
         return Misprint("initial state", "it is right only if the initial state is 0")
     for said in wrong:
-        for edit in islice(_edits(said.claim, worlds.cell), MOST):
+        for edit in islice(_edits(said.claim, worlds.cell), _affordable(said, worlds, exact)):
             try:
                 if holds(replace(said.claim, right=edit.tree), said.convention, worlds, exact):
                     return Misprint(edit.name, edit.sentence)
             except FormulaError:  # a change that takes too much work
                 continue
     return None
+
+
+def _affordable(said: Interpretation, worlds: Worlds, exact: bool) -> int:
+    """How many changes may be tried: fewer if one evaluation takes long."""
+    world = next(worlds.exact(said.claim.least_steps) if exact else worlds.real(said.claim.least_steps))
+    return min(MOST, WORK // max(1, work_of(said.claim, world, said.convention)))
 
 
 def _edits(claim: Claim, cell: Cell) -> Iterator[Edit]:

@@ -12,6 +12,7 @@ from bptt_verify.language import Recurrence
 from bptt_verify.notation import readings
 from bptt_verify.notation.tree import Derivative, Equation, Letter, Tree, number
 
+MOST_LETTERS = 4  # free ones; every choice of their steps is compared
 _SENSITIVITY = re.compile(r"(?:∂|d|\\partial ?)(\w+?)(?:_t)?/(?:∂|d|\\partial ?)(\w+)")
 
 
@@ -79,10 +80,21 @@ def claims_of(text: str, rec: Recurrence, of: str | None) -> tuple[list[Named], 
             if side == known and len(first.sides) > 1:
                 continue
             same = [_claim(reading[k], known, side, subject, text) for reading in meant]
+            _check_letters(same[0], text)
             claims.append(
                 (f"side {side + 1}" if len(first.sides) > 2 else "formula", list(dict.fromkeys(same)))
             )
     return claims, cell
+
+
+def _check_letters(claim: Claim, text: str) -> None:
+    if len(claim.letters) > MOST_LETTERS:
+        raise FormulaError(
+            f"formula: free index letters {', '.join(claim.letters)}; expected at most {MOST_LETTERS}. "
+            "Bind the others by Σ signs.",
+            text,
+            0,
+        )
 
 
 def _has_left(equations: tuple[Equation, ...]) -> bool:

@@ -34,7 +34,7 @@ from bptt_verify.notation.tree import (
 )
 from bptt_verify.notation.walking import free_letters
 
-WORK = 100_000  # nodes visited for one value
+WORK = 30_000  # nodes visited for one value
 TERMS = 1_000  # of one sum
 BITS = 50_000  # of one exact number
 ELEMENTWISE = "two vectors side by side are multiplied elementwise"

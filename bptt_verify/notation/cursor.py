@@ -153,6 +153,8 @@ class Cursor:
 
     def number(self) -> Number:
         """A number of reasonable size."""
+        if self.token.kind != "number":
+            raise self.refused("expected a number")
         token = self.take()
         value = Fraction(token.text)
         if value > LARGEST or len(token.text) > 12:

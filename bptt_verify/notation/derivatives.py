@@ -19,7 +19,7 @@ from bptt_verify.notation.tree import (
     moved,
     product,
 )
-from bptt_verify.notation.vocabulary import GENERIC
+from bptt_verify.notation.vocabulary import ELL, GENERIC
 
 Read = TypeVar("Read")
 Span = tuple[int, int]  # the places of the first token and of the one after the last
@@ -176,11 +176,17 @@ class Derivatives(Letters):
             return found, direct or plus
         if token.kind == "letter" and self.is_loss(token):
             return self.loss(), False  # Werbos: the ordered derivative of the loss is the total one
+        if token.text in ELL and token.text not in self.vocabulary.own and not self._marked():
+            return Letter("ℓ", "ell", None, self.take().at), plus
         if token.kind == "letter" and token.text in CELL and token.text not in self.vocabulary.own:
             return self._cell(), True
         if token.kind in ("letter", "word") and not self._plain_name():
             return self._applied(), plus
         return self.letter(), plus
+
+    def _marked(self) -> bool:
+        """Whether a step or arguments follow the name that is next."""
+        return self.ahead().text in ("_", "^", "[", "(")
 
     def _plus(self) -> bool:
         """The mark of ``∂⁺``."""
@@ -244,7 +250,7 @@ class Derivatives(Letters):
     def _stepped(self, name: str) -> bool:
         if self.vocabulary.role(name) not in STEPPED or name in self.vocabulary.initial:
             return True
-        return self.ahead().text in ("_", "^", "[", "(")
+        return self._marked()
 
     def _stepless(self) -> Letter:
         """``∂f(x_t, h_{t-1})/∂h``: the step follows from what is above the line."""
@@ -262,7 +268,7 @@ class Derivatives(Letters):
             )
         if by.role == "value" and by.index is None:
             by = self._with_step(of, by)
-        if of.role in ("cell", "output") and of.index is None:
+        if of.role in ("cell", "output", "ell") and of.index is None:
             of = self._with_step(by, of)
         return Derivative(of, by, direct, layout, at)
 

@@ -24,6 +24,7 @@ from bptt_verify.notation.tree import (
 from bptt_verify.notation.vocabulary import GENERIC
 
 LARGEST_POWER = 64
+MOST_ARRANGED = 4  # factors of prod(…)
 STARTS = ("(", "[", "{", "∂", "∇", "frac", "prod", "bar")
 
 
@@ -60,10 +61,19 @@ class Factors(Derivatives):
         if self.accept("frac"):
             return self.fraction(token.at)
         if self.accept("prod"):
-            return Arrangement(tuple(self.arguments()), token.at)
+            return self._arrangement(token.at)
         if self.sign(*OPEN):
             return self.bracket()
         raise self.refused("expected a factor")
+
+    def _arrangement(self, at: int) -> Tree:
+        """``prod(a, b)``, which leaves order and transposes to the sizes."""
+        if not self.sign("("):
+            raise self.refused("prod without brackets; expected prod(a, b), or a ∏ with a letter")
+        factors = tuple(self.arguments())
+        if not 2 <= len(factors) <= MOST_ARRANGED:
+            raise self.refused(f"prod of {len(factors)}; expected 2 to {MOST_ARRANGED} factors", at)
+        return Arrangement(factors, at)
 
     def _name(self) -> Letter:
         found = self.letter()

@@ -19,17 +19,17 @@ SIGNS = {
     "∈": "∈", "(": "(", ")": ")", "[": "[", "]": "]", "{": "{", "}": "}", "_": "_", "^": "^",
     "+": "+", "-": "-", "/": "/", "=": "=", ",": ",", ";": ";", ".": ".", "*": "·", "|": "|", "∀": "for",
 }  # fmt: skip
-PAIRS = {"**": "^", "<=": "≤", ">=": "≥", ":=": "=", "==": "="}
+PAIRS = {"**": "^", ".*": "⊙", "<=": "≤", ">=": "≥", ":=": "=", "==": "="}
 
 COMMANDS = {
     "partial": "∂", "nabla": "∇", "sum": "Σ", "prod": "∏", "cdot": "·", "times": "·", "ast": "·",
-    "odot": "⊙", "circ": "⊙", "otimes": "⊗", "top": "⊤", "intercal": "⊤", "prime": "'",
+    "odot": "⊙", "circ": "⊙", "bullet": "⊙",  "otimes": "⊗", "top": "⊤", "intercal": "⊤", "prime": "'",
     "ldots": "…", "cdots": "…", "dots": "…", "dotsc": "…", "dotsb": "…", "dotsm": "…", "hdots": "…",
     "le": "≤", "leq": "≤", "leqslant": "≤", "ge": "≥", "geq": "≥", "geqslant": "≥", "lt": "<", "gt": ">",
     "equiv": "=", "triangleq": "=", "coloneqq": "=", "doteq": "=", "in": "∈",
     "frac": "frac", "dfrac": "frac", "tfrac": "frac", "cfrac": "frac",
     "lbrace": "(", "rbrace": ")", "{": "(", "}": ")", "lbrack": "[", "rbrack": "]",
-    "lparen": "(", "rparen": ")", "vert": "|", "mid": "|", "forall": "for",
+    "langle": "(", "rangle": ")", "lparen": "(", "rparen": ")", "vert": "|", "mid": "|", "forall": "for",
     "\\": "newline", "newline": "newline",
 }  # fmt: skip
 _SKIPPED = """left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr bigm Bigm middle

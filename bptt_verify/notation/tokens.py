@@ -78,6 +78,7 @@ class _Tokenizer:
         self.own = vocabulary.own
         self.closing: set[int] = set()  # braces of fonts, to be dropped
         self.dropped: dict[int, int] = {}  # remarks on braces: start -> end
+        self.angles = False
         self.found: list[Token] = []
 
     def run(self) -> list[Token]:
@@ -117,12 +118,22 @@ class _Tokenizer:
             self.emit("sign", "…", 3)
         elif c == "." and pair == "..":
             self.emit("sign", "…", 2)
+        elif c in "<>" and self.angle(c):
+            self.emit("sign", "(" if c == "<" else ")", 1)
         elif c == "}" and self.at in self.closing:
             self.at += 1
         elif c in SIGNS:
             self.emit("sign", SIGNS[c], 1)
         else:
             self.other(c)
+
+    def angle(self, c: str) -> bool:
+        """Whether an angle is a bracket around a step, as in ``a^{<t>}``."""
+        if c == "<":
+            self.angles = [t.text for t in self.found[-2:]] == ["^", "{"]
+            return self.angles
+        closes, self.angles = self.angles, False
+        return closes
 
     def other(self, c: str) -> None:
         """A letter or script that is not ASCII."""

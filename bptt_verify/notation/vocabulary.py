@@ -9,7 +9,7 @@ from bptt_verify.notation.tree import Role
 
 THEORY = ("lambda", "delta", "J", "A", "c", "D", "omega")
 ALIASES = ("w", "W", "theta", "w_h", "W_h", "w_o", "W_o")
-LOSSES = ("L", "E", "C", "J", "loss")
+LOSSES = ("L", "E", "C", "J", "loss", "Loss", "cost", "Cost")
 ELL = ("ell", "l")
 GENERIC = ("phi", "sigma", "f", "g", "psi")  # names that texts use for the cell's elementwise function
 FUNCTIONS = (

@@ -28,6 +28,7 @@ from bptt_verify.proof.kernel import (
     Trace,
     Transpose,
     entries,
+    shape,
 )
 
 Value = Any  # an int, or a matrix of ints (an array of dtype object)
@@ -62,8 +63,8 @@ class Model:
                     return self._value(case.body, own, indices)
         key = (letter, at)
         if key not in self.drawn:
-            shape = tuple(self.sizes.get(w, 1) for w in (letter.rows, letter.columns) if w)
-            self.drawn[key] = self.draw(letter, at, shape)
+            of = tuple(self.sizes.get(w, 1) for w in (letter.rows, letter.columns) if w)
+            self.drawn[key] = self.draw(letter, at, of)
         return self.drawn[key]
 
     def value(self, term: sp.Expr, indices: Indices) -> Value:
@@ -89,7 +90,7 @@ class Model:
             case Norm():
                 return _norm(of(term.args[0]))
             case Trace():
-                return _trace(of(term.args[0]))
+                return self._trace(term.args[0], of(term.args[0]))
             case sp.Add():
                 return _folded([of(a) for a in term.args], _add, 0)
             case sp.Mul():
@@ -99,6 +100,13 @@ class Model:
             case sp.Rational():
                 return int(term) if term.q == 1 else Fraction(term.p, term.q)
         raise ProofError(f"value: {term!s:.80} is a {type(term).__name__}; expected a term of the kernel.")
+
+    def _trace(self, of: sp.Expr, value: Value) -> Value:
+        """A number, such as the value of an empty product, stands for a multiple of the identity."""
+        if np.ndim(value):
+            return np.trace(value)
+        rows = (shape(of) or ("",))[0]
+        return value * self.sizes.get(rows, 1)
 
     def holds(self, s: Statement, indices: Indices) -> bool:
         """Whether a statement is true for these indices."""
@@ -141,10 +149,6 @@ def _multiply(a: Value, b: Value) -> Value:
 def _norm(a: Value) -> Value:
     """The largest row sum: sub-multiplicative, 1 for the identity, and an exact integer."""
     return np.abs(a).sum(axis=1).max() if np.ndim(a) else abs(a)
-
-
-def _trace(a: Value) -> Value:
-    return np.trace(a) if np.ndim(a) else a
 
 
 def integers(rng: np.random.Generator, most: int = 2) -> Draw:

@@ -59,7 +59,7 @@ F = Letter("F", "n", "n")  # will be defined
 
 ordinary = settings(
     deadline=None,
-    max_examples=30,
+    max_examples=25,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 
@@ -207,6 +207,7 @@ def test_what_is_implied_has_no_counterexample(given, goal):
 
 @ordinary
 @given(st.lists(linear, max_size=5))
+@example([2 * t - 3 * i, -3 * t + 2 * i - 1])  # t = i = -2
 def test_what_is_impossible_has_no_example(given):
     if impossible(given):
         assert not any(satisfied(given, v) for v in BOX)
@@ -338,6 +339,12 @@ def test_evaluation_needs_a_model_of_the_assumptions():
     J, _ = LETTERS["n", "n"]
     with pytest.raises(ProofError, match=r"does not satisfy the assumption"):
         evaluation.evaluated(kernel.assume(equation(J(t), 0, every=(t,))), model_of(1))
+
+
+def test_the_trace_of_an_empty_product_is_the_number_of_rows():
+    J, _ = LETTERS["n", "n"]
+    assert model_of(1).value(Trace(Ordered(J(k), k, 1, 0)), {}) == SIZES["n"]
+    assert model_of(1).value(Trace(Ordered(J(k), k, 1, 0) - sp.Rational(1, 2)), {}) == 1
 
 
 def test_values_are_exact():
@@ -724,4 +731,4 @@ def test_what_a_rule_concludes_is_true(name, make):
         counts.append(evaluated(theorem, seed, 12 if theorem.assumptions else 4, draw))
 
     check()
-    assert sum(counts) >= 20, f"{name} was evaluated {sum(counts)} times only"
+    assert sum(counts) >= 10, f"{name} was evaluated {sum(counts)} times only"

@@ -61,6 +61,7 @@ from bptt_verify.proof.kernel import (
     rewrite,
     ring,
     rotate_trace,
+    shape,
     specialise,
     split_sum,
     statement,
@@ -319,6 +320,9 @@ def by_name(name):
 MISUSES = {
     "assume": {
         "shapes that do not fit": lambda: assume(equation(J(t), A(t))),
+        "a product of zeros, which may be empty, for any shape": lambda: assume(
+            equation(A(t), Ordered(0, k, 1, t))
+        ),
         "≤ between matrices": lambda: assume(statement(J(t), "≤", K(t))),
         "an identity that is not square": lambda: assume(equation(A(t), 1)),
         "another relation": lambda: assume(Statement((), x(), "<", y())),
@@ -496,7 +500,8 @@ MISUSES = {
         "the commuting square": lambda: ring((J(t) + K(t)) ** 2, J(t) ** 2 + 2 * J(t) * K(t) + K(t) ** 2),
         "another step": lambda: ring(J(t), J(t - 1)),
         "shapes that do not fit": lambda: ring(J(t) + A(t), A(t) + J(t)),
-        "neighbours that do not fit": lambda: ring(A(t) * A(t), A(t) * A(t)),
+        "a matrix and its transpose": lambda: ring(A(t) + Transpose(A(t)), Transpose(A(t)) + A(t)),
+        "neighbours that do not fit": lambda: ring(A(t) * A(0), A(t) * A(0)),
         "a division": lambda: ring(x() / y(), x() / y()),
         "an inverse": lambda: ring(J(t) ** -1 * K(t), J(t) ** -1 * K(t)),
         "an index as a number": lambda: ring(t * J(t), t * J(t)),
@@ -600,6 +605,9 @@ MISUSES = {
         "beyond the limit": lambda: circular(cases=(Case((), F(t - 1) + 1),)),
         "later for earlier": lambda: circular(cases=(Case(SOME, F(t + 1) + 1),)),
         "under a sum that reaches the step": lambda: circular(cases=(Case(SOME, Total(F(k), k, 0, t) + 1),)),
+        "under two sums that bind one name": lambda: circular(
+            cases=(Case(SOME, Total(Total(F(k), k, 0, t), k, 0, t - 1) + 1),)
+        ),
         "cases that overlap": lambda: circular(cases=(Case((t,), 0 * J(t)), Case((-t,), sp.S.One))),
         "a nonnegative letter": lambda: circular(letter=RHO, cases=(Case((), sp.Integer(-1)),)),
         "another shape": lambda: circular(cases=(Case((), A(t)),)),
@@ -914,6 +922,8 @@ PARTS = {
     "an index that is a square": lambda: J(t**2),
     "a float": lambda: J(1.0),
     "conditions that are not linear": lambda: implies((t * i,), t),
+    "a body of another shape": lambda: Definition(F, t, (Case((), A(t)),)),
+    "a body that is an identity but not square": lambda: Definition(A, t, (Case((), sp.S.One),)),
     "cases in a list": lambda: Definition(F, t, [Case((), sp.S.Zero)]),
     "conditions in a list": lambda: Definition(F, t, (Case([t], sp.S.Zero),)),
     "a definition of no letter": lambda: Definition("F", t, ()),
@@ -926,6 +936,12 @@ PARTS = {
 def test_a_part_that_is_not_well_formed_is_refused(make):
     with pytest.raises(ProofError, match=r"\w+: .*expected|\w+: "):
         make()
+
+
+def test_shapes():
+    assert shape(Transpose(A(t))) == ("p", "n") and shape(Trace(A(t) * Transpose(A(t)))) == ()
+    assert shape(Total(0, k, 1, t) + A(t)) == ("n", "p")
+    assert shape(sp.Integer(2)) is None and shape(2 * RHO()) == ()
 
 
 def test_substitution_into_a_limit_renames_the_bound_index():
