@@ -19,7 +19,8 @@ from bptt_verify.analysis.subjects import Unsaid, claims_of
 from bptt_verify.errors import CheckFailedError, UsageError
 from bptt_verify.language import Recurrence
 from bptt_verify.notation.printing import written
-from bptt_verify.notation.tree import Derivative
+from bptt_verify.notation.tree import Derivative, Letter
+from bptt_verify.notation.walking import walk
 from bptt_verify.verdict import Evidence, Finding, Report
 
 DEFAULT = Unsaid("W_hh")
@@ -179,6 +180,9 @@ def _seed(rng: Any) -> int:
 
 def proved(said: Interpretation) -> Evidence | None:
     """Evidence that the formula holds for every T and all sizes, where the proof kernel finds a proof."""
+    sides = (said.claim.left, said.claim.right)
+    if any(isinstance(t, Letter) and t.component for side in sides for _, t in walk(side)):
+        return None  # theorems speak of whole vectors
     theorem = proof_of(said)
     if theorem is None:
         return None

@@ -9,7 +9,7 @@ from functools import cached_property
 from bptt_verify.errors import FormulaError, UnsupportedError
 from bptt_verify.language import Recurrence
 from bptt_verify.notation import Vocabulary
-from bptt_verify.notation.tree import Call, Derivative, Letter, Sum, Tree
+from bptt_verify.notation.tree import Call, Letter, Sum, Tree
 from bptt_verify.notation.tree import Equation as Written
 from bptt_verify.notation.vocabulary import FUNCTIONS, GENERIC
 from bptt_verify.notation.walking import mapped, walk
@@ -193,8 +193,8 @@ def _changer(cell: Cell, text: str) -> Callable[[Tree], Tree]:
                 return replace(tree, function=_function(tree.function, cell, text, tree.at))
             case Sum():
                 return _over_entries(tree, cell)
-            case Derivative(top=Letter(role="value", name=name)) if "(" in name:
-                return replace(tree, top=_applied(tree.top, cell, text))
+            case Letter(role="value", name=name) if "(" in name:
+                return _applied(tree, cell, text)
         return tree
 
     return change

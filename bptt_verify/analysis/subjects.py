@@ -10,7 +10,8 @@ from bptt_verify.analysis.meaning import Cell, cell_of, resolved
 from bptt_verify.errors import FormulaError, UsageError
 from bptt_verify.language import Recurrence
 from bptt_verify.notation import readings
-from bptt_verify.notation.tree import Derivative, Equation, Letter, Tree, number
+from bptt_verify.notation.tree import Arrangement, Derivative, Equation, Letter, Tree, number
+from bptt_verify.notation.walking import walk
 
 MOST_LETTERS = 4  # free ones; every choice of their steps is compared
 _SENSITIVITY = re.compile(r"(?:∂|d|\\partial ?)(\w+?)(?:_t)?/(?:∂|d|\\partial ?)(\w+)")
@@ -80,14 +81,17 @@ def claims_of(text: str, rec: Recurrence, of: str | None) -> tuple[list[Named], 
             if side == known and len(first.sides) > 1:
                 continue
             same = [_claim(reading[k], known, side, subject, text) for reading in meant]
-            _check_letters(same[0], text)
+            _check_claim(same[0], text)
             claims.append(
                 (f"side {side + 1}" if len(first.sides) > 2 else "formula", list(dict.fromkeys(same)))
             )
     return claims, cell
 
 
-def _check_letters(claim: Claim, text: str) -> None:
+def _check_claim(claim: Claim, text: str) -> None:
+    """Refuse what would take too long, or says nothing."""
+    if any(isinstance(t, Arrangement) for _, t in walk(claim.left)):
+        raise FormulaError("formula: prod(…) on the left; expected a side that says what is meant.", text, 0)
     if len(claim.letters) > MOST_LETTERS:
         raise FormulaError(
             f"formula: free index letters {', '.join(claim.letters)}; expected at most {MOST_LETTERS}. "

@@ -294,6 +294,8 @@ WRONG = [
     ("lstm", "b_o", r"\sum_t \frac{\partial L}{\partial h_t} \odot \tanh(c_t) \odot (1 - o_t)", None),
     ("leaky", None, r"\frac{\partial h_t}{\partial h_{t-1}} = \operatorname{diag}(1 - \tanh(a_t)^2) W", None),
     ("pascanu", None, r"\frac{\partial x_t}{\partial x_k} = \prod_{i=k+1}^{t} W_{rec} \operatorname{diag}(\sigma'(x_i))", {"wrong step"}),
+    # as printed in a well-known paper: transposed, but in the order of the untransposed factors
+    ("pascanu", None, r"\frac{\partial \mathbf{x}_t}{\partial \mathbf{x}_k} = \prod_{t \geq i > k} \mathbf{W}_{rec}^T \operatorname{diag}(\sigma'(\mathbf{x}_{i-1}))", {"wrong product order", "extra transpose"}),
     ("pascanu", "W_rec", r"\frac{\partial \mathcal{E}_t}{\partial \theta} = \sum_{1 \leq k < t} \left( \frac{\partial \mathcal{E}_t}{\partial x_t} \frac{\partial x_t}{\partial x_k} \frac{\partial^+ x_k}{\partial \theta} \right)", {"sum ends at the wrong step"}),
     ("elman", None, r"(W_{hh}^\top \lambda_{t+1}) \odot (1 - h_{t+1}^2) + c_t = \lambda_t", None),
     ("elman", "h", r"(W_{hh}^\top \frac{\partial L}{\partial h_{t+1}}) \odot (1 - h_{t+1}^2) + W_{qh}^\top \frac{\partial L}{\partial o_t}", None),

@@ -183,6 +183,7 @@ def test_w_stands_for_the_parameter_that_is_asked_about():
         (r"\phi'(h_t)", {}, bv.FormulaError, r"linear has no single one"),
         ("A_t", {"of": "h"}, bv.FormulaError, r"A_t without a parameter; expected of= one of W_hx"),
         ("a_t", {}, bv.FormulaError, r"unknown name 'a_t'"),
+        ("2 prod(h_t, h_t) = 2 h_t", {}, bv.FormulaError, r"prod\(…\) on the left"),
         (
             r"\frac{\partial \tanh(h_t)}{\partial h_t}",
             {},
@@ -263,6 +264,12 @@ def test_how_a_formula_is_known():
     assert check(identity, cells.elman).verdict == "verified"
     false = r"\frac{\partial h_t}{\partial a_t} = \operatorname{diag}(\operatorname{sech}(a_t))"
     assert check(false, cells.elman).verdict == "refuted"
+
+
+def test_one_entry_is_never_proved_by_a_theorem_about_vectors():
+    assert "proved" in {e.how for e in check(r"\lambda_T = c_T", cells.gru).evidence}
+    entry = check(r"\lambda_{T,1} = c_{T,1}", cells.gru)
+    assert {e.how for e in entry.evidence} == {"checked"}
 
 
 @pytest.mark.parametrize(
