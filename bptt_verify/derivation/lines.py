@@ -12,8 +12,9 @@ from bptt_verify.derivation.equations import inline, prune
 from bptt_verify.derivation.onestep import states_of, step_loss
 from bptt_verify.program import BATCH, TIME, Contract, Equation, Notation, Pointwise, Program, Ref, symbol
 from bptt_verify.program.formulas import indexed, right_side
-from bptt_verify.program.names import free_name
 from bptt_verify.render import Formula, Letter, Line, letters_of
+
+_FREE_LETTERS = "uvszrqpmgk"
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,10 @@ class Reader:
         for e in self.program.equations:
             made_up = e.name == "_".join(r.name for r in e.operands)
             if isinstance(e, Contract) and made_up and not _inlined(self.program, e):
-                name = free_name("u", taken)
-                taken.add(name)
-                letters[e.name] = Letter(name, name)
+                free = next((x for x in _FREE_LETTERS if x not in taken), None)
+                if free is not None:  # else it keeps the name that it has
+                    taken.add(free)
+                    letters[e.name] = Letter(free, free)
         return letters
 
     def forward(self) -> Iterator[Line]:
