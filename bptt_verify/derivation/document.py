@@ -16,7 +16,7 @@ from bptt_verify.derivation.reverse import adjoint
 from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence
 from bptt_verify.program import Program
-from bptt_verify.render import Block, Display, Document, Formula, Prose, Section, Steps
+from bptt_verify.render import Block, Display, Document, Formula, Line, Prose, Section, Steps
 
 FEW = 8  # lines that are shown without being asked for
 
@@ -93,9 +93,9 @@ class Derivation:
         partials = tuple(own.partials())
         shown: list[Block] = [
             Prose.of(wording.CHANGES),
-            Display(tuple(own.reader.tangent(own.tangent))),
+            *_display(tuple(own.reader.tangent(own.tangent))),
             Prose.of(wording.LOCAL),
-            Display(tuple(own.jacobian())),
+            *(_display(tuple(own.jacobian())) or (Prose.of("The Jacobian is zero."),)),
         ]
         if partials:
             summary = "The immediate partials A, for every parameter and input"
@@ -140,6 +140,10 @@ def derive(rec: Recurrence) -> Derivation:
     if not isinstance(rec, Recurrence):
         raise UsageError(f"derive: rec={rec!r:.60}; expected a Recurrence, made by @recurrence.")
     return Derivation(rec, adjoint(rec.program), jacobian(rec.program))
+
+
+def _display(lines: tuple[Line, ...]) -> tuple[Block, ...]:
+    return (Display(lines),) if lines else ()
 
 
 def _state_changes(program: Program) -> Program:

@@ -51,8 +51,7 @@ class Instance:
     @cached_property
     def entries(self) -> Mapping[str, Entry]:
         """The blocks of the local derivatives."""
-        known = set(self.program.equation)
-        return {key: entry(self.local, key, known) for key, _ in self.local.results}
+        return {key: entry(self.local, key, self.program) for key, _ in self.local.results}
 
     def claims(self) -> dict[str, Claim]:
         """T1 to T4."""
@@ -120,7 +119,7 @@ class Instance:
 
     def _small_unrolled(self) -> tuple[Block, ...]:
         closed = CLAIMS["T1"].part("unrolled").theorem
-        entries = list(jacobian_entries(self.local, set(self.program.equation), self.reader.letters))
+        entries = list(jacobian_entries(self.local, self.program, self.reader.letters))
         two = (Prose.of("The entries of J for sizes of two:"), *_display(list(map(Line, entries))))
         return (*_display([written_out(closed, t=t) for t in (1, 2, 3)]), *(two if entries else ()))
 

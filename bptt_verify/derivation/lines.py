@@ -266,16 +266,16 @@ class Entry:
         return Formula.of(lambda n: f"{_quotient(above, below, n)} = {_in_indices(e, n)}", letters)
 
 
-def entry(local: Program, key: str, known: set[str]) -> Entry:
+def entry(local: Program, key: str, forward: Program) -> Entry:
     """The block ``"d<state>/d<other>"``, with what leads to it substituted where that is possible."""
-    name = dict(local.results)[key]
+    name, known = dict(local.results)[key], set(forward.equation)
     chain = prune(inline(prune(replace(local, results=((key, name),))), known, sums=True))
-    values = states_of(local)
+    values = states_of(forward)
     above, below = key[1:].split("/d")
     value = chain.equation[name]
-    own = len(local.labels(values[above]))
+    own = len(forward.labels(values[above]))
     axes = value.labels[own:]
-    lower = Ref(below, (TIME, BATCH, *axes) if TIME in local.labels(values.get(below, below)) else axes)
+    lower = Ref(below, (TIME, BATCH, *axes) if TIME in forward.labels(values.get(below, below)) else axes)
     if below in values:
         lower = Ref(values[below], (TIME, BATCH, *axes), -1)
     steps = tuple(e for e in chain.equations if e.name not in known and e is not value)

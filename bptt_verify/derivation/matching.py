@@ -31,7 +31,7 @@ def linear_matrices(program: Program) -> tuple[str, str] | None:
         return None
     ((state, _),) = states.items()
     local = jacobian(program)
-    match = function_and_matrix(program, entry(local, f"d{state}/d{state}", set(program.equation)))
+    match = function_and_matrix(program, entry(local, f"d{state}/d{state}", program))
     readout = readout_matrix(program)
     return (match[1], readout) if match and match[0] == "" and readout else None
 

@@ -42,12 +42,12 @@ def expanded(term: sp.Expr) -> sp.Expr:
     return term.func(*parts)
 
 
-def jacobian_entries(local: Program, known: set[str], letters: Mapping[str, Letter]) -> Iterator[Formula]:
+def jacobian_entries(local: Program, forward: Program, letters: Mapping[str, Letter]) -> Iterator[Formula]:
     """Every entry of J_t for sizes of two, where it needs no sum."""
-    states = states_of(local)
+    states = states_of(forward)
     for above, below in product(states, states):
-        block = entry(local, f"d{above}/d{below}", known)
-        rows, columns = (_numbers(local, states[s]) for s in (above, below))
+        block = entry(local, f"d{above}/d{below}", forward)
+        rows, columns = (_numbers(forward, states[s]) for s in (above, below))
         entries = [block.numbered(r, c, letters) for r, c in product(rows, columns)]
         if not block.zero and len(entries) <= SIZE**2:
             yield from (e for e in entries if e is not None)

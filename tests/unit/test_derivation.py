@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from cells_for_tests import ALL_CELLS
 
 import bptt_verify as bv
 from bptt_verify.cells import CATALOGUE
@@ -138,6 +139,19 @@ def test_claims_carry_the_theorems_the_instance_and_how_each_part_is_known(name)
         a.role in ("param", "input", "initial") and not a.index for a in rec.program.arrays
     )
     assert len(claims["T1"].parts["sums"]) == len(bv.derive(rec).instance.read_by_state()) > 0
+
+
+@pytest.mark.parametrize("name", ALL_CELLS)
+def test_every_recurrence_has_a_derivation_in_every_format(name):
+    derivation = bv.derive(ALL_CELLS[name])
+    assert all(derivation.claims[c].known for c in ("T1", "T2", "T3", "T4"))
+    for written in (
+        derivation.to_text(),
+        derivation.to_markdown(),
+        derivation.to_latex(),
+        derivation.to_html(),
+    ):
+        assert name in written.replace("\\_", "_")
 
 
 def test_the_linear_recurrence_has_powers_and_elman_its_own_bound():
