@@ -274,6 +274,11 @@ def test_substitution_moves_the_free_indices_and_no_others(data):
     assert equal(substitute(term, {t: t}), term)
 
 
+def test_a_renamed_bound_index_is_none_that_is_in_use():
+    J, K = LETTERS["n", "n"]
+    assert substitute(Total(J(k) * K(i), k, 1, t), {t: k}) == Total(J(index("j")) * K(i), index("j"), 1, k)
+
+
 def renamed(draw, term):
     """The term with other bound indices."""
     if isinstance(term, Total | Ordered):

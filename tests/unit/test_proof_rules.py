@@ -410,6 +410,9 @@ MISUSES = {
             equation(F(0), J(t), t), t, 0, 1, unfold(constant(0), 0, ()), unfold(constant(t), 0, ())
         ),
         "downwards with a step that goes upwards": lambda: induction(CLAIM, t, 0, -1, base(), proof()),
+        "a claim that binds an index": lambda: induction(
+            CLAIM._replace(every=(k,)), t, 0, 1, base(), proof()
+        ),
         "by two steps": lambda: induction(CLAIM, t, 0, 2, base(), proof()),
         "a start that moves": lambda: induction(CLAIM, t, t, 1, base(), proof()),
         "over no index": lambda: induction(CLAIM, t + 1, 0, 1, base(), proof()),
@@ -475,6 +478,11 @@ MISUSES = {
         "a condition on a bound index": lambda: rewrite(
             Total(Total(J(k), k, 1, t), t, 0, T), last_term(SUM, SOME), ()
         ),
+        "a condition that an outer index of that name satisfies": lambda: rewrite(
+            Total(Total(Total(J(s), s, 1, k), k, 1, 5), k, T, 0),
+            empty_sum(Total(J(s), s, 1, k), (-k,)),
+            (),
+        ),
         "a particular index where it is bound": lambda: rewrite(Total(J(i), i, 1, t), FOR_ONE, ()),
         "a definition that depends on a bound index": last_is_first,
         "a letter that is bound under another name": lambda: rewrite(Total(J(k), k, 1, i), FOR_ONE, ()),
@@ -485,6 +493,9 @@ MISUSES = {
         "a sum of which the number is missing": lambda: rewrite(J(t) + L(t), ring(J(t) + 1, J(t) + 1), ()),
         "≤ where it is subtracted": lambda: rewrite(1 - RHO(), MORE, ()),
         "≤ beside a factor of unknown sign": lambda: rewrite(RHO() * x(), MORE, ()),
+        "≤ of some factors beside one of unknown sign": lambda: rewrite(
+            x() * RHO() * SIGMA(), assume(statement(RHO() * SIGMA(), "≤", y())), ()
+        ),
         "≤ under a norm": lambda: rewrite(Norm(RHO()), MORE, ()),
         "≤ under an ordered product": lambda: rewrite(Ordered(RHO(), k, 1, t), MORE, ()),
         "≤ in a square": lambda: rewrite(x() ** 2, assume(statement(x(), "≤", y())), ()),
@@ -936,6 +947,26 @@ PARTS = {
 def test_a_part_that_is_not_well_formed_is_refused(make):
     with pytest.raises(ProofError, match=r"\w+: .*expected|\w+: "):
         make()
+
+
+def test_conclusions_keep_what_they_rest_on():
+    both = transitive(ring(SUM, SUM), last_term(SUM, SOME))
+    assert both.statement.given == SOME
+    for chain in (transitive(MORE, ring(SIGMA(), SIGMA())), transitive(ring(RHO(), RHO()), MORE)):
+        assert chain.statement.relation == "≤" and chain.assumptions == MORE.assumptions
+    zero = equation(J(i), 0)
+    known = assume(hypothesis(zero, t, 0))
+    constant_claim = induction(zero, t, 0, 1, FOR_ONE, instantiate(known, ((u, t - 1),)))
+    assert constant_claim.assumptions == FOR_ONE.assumptions
+    unconditional = equation(F(t), SUM)
+    whole = induction(unconditional, t, 0, 1, base(), proof(hypothesis(unconditional, t, 0)))
+    assert whole.statement.given == (t,) and whole.definitions == {RUNNING}
+
+
+def test_a_definition_keeps_its_index_apart():
+    theorem = instantiate(unfold(constant(i), 0, ()), ((i, t),))
+    (d,) = theorem.definitions
+    assert theorem.statement.right == J(t) and unfold(d, 5, ()).statement.right == J(t)
 
 
 def test_shapes():
