@@ -364,6 +364,7 @@ MISUSES = {
         "the square for the triangle": lambda: exchange(DOUBLE, (1, T), (1, T), ()),
         "an inner limit off by one": lambda: exchange(DOUBLE, (1, T), (i + 1, T), ()),
         "an outer limit off by one": lambda: exchange(DOUBLE, (1, T - 1), (i, T), ()),
+        "a condition on another index of that name": lambda: exchange(DOUBLE, (1, T), (T, T), (t - T,)),
         "outer limits that use the inner index": lambda: exchange(DOUBLE, (1, i), (i, T), ()),
         "inner limits that use the bound index": lambda: exchange(DOUBLE, (1, T), (i, t), ()),
         "one sum": lambda: exchange(SUM, (1, T), (i, T), ()),
@@ -412,6 +413,9 @@ MISUSES = {
         "downwards with a step that goes upwards": lambda: induction(CLAIM, t, 0, -1, base(), proof()),
         "a claim that binds an index": lambda: induction(
             CLAIM._replace(every=(k,)), t, 0, 1, base(), proof()
+        ),
+        "in no direction": lambda: induction(
+            equation(SUM, 0), t, 0, 0, empty_sum(Total(J(k), k, 1, 0), ()), empty_sum(SUM, (sp.Integer(-1),))
         ),
         "by two steps": lambda: induction(CLAIM, t, 0, 2, base(), proof()),
         "a start that moves": lambda: induction(CLAIM, t, t, 1, base(), proof()),
@@ -496,6 +500,7 @@ MISUSES = {
         "≤ of some factors beside one of unknown sign": lambda: rewrite(
             x() * RHO() * SIGMA(), assume(statement(RHO() * SIGMA(), "≤", y())), ()
         ),
+        "≤ beside a cube of unknown sign": lambda: rewrite(RHO() * x() ** 3, MORE, ()),
         "≤ under a norm": lambda: rewrite(Norm(RHO()), MORE, ()),
         "≤ under an ordered product": lambda: rewrite(Ordered(RHO(), k, 1, t), MORE, ()),
         "≤ in a square": lambda: rewrite(x() ** 2, assume(statement(x(), "≤", y())), ()),
@@ -958,15 +963,17 @@ def test_conclusions_keep_what_they_rest_on():
     known = assume(hypothesis(zero, t, 0))
     constant_claim = induction(zero, t, 0, 1, FOR_ONE, instantiate(known, ((u, t - 1),)))
     assert constant_claim.assumptions == FOR_ONE.assumptions
+    assumed = equation(J(i), 0, every=(s,))
+    assert discharge(assume(assumed), assumed, FOR_ONE).assumptions == FOR_ONE.assumptions
     unconditional = equation(F(t), SUM)
     whole = induction(unconditional, t, 0, 1, base(), proof(hypothesis(unconditional, t, 0)))
     assert whole.statement.given == (t,) and whole.definitions == {RUNNING}
 
 
 def test_a_definition_keeps_its_index_apart():
-    theorem = instantiate(unfold(constant(i), 0, ()), ((i, t),))
+    theorem = instantiate(unfold(constant(i), 0, ()), ((i, s),))  # F_s = J_i for every s
     (d,) = theorem.definitions
-    assert theorem.statement.right == J(t) and unfold(d, 5, ()).statement.right == J(t)
+    assert theorem.statement.right == J(s) and unfold(d, 5, ()).statement.right == J(s)
 
 
 def test_shapes():
