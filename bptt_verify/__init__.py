@@ -34,7 +34,11 @@ if TYPE_CHECKING:
     from bptt_verify.errors import SizeError as SizeError
     from bptt_verify.errors import UnsupportedError as UnsupportedError
     from bptt_verify.errors import UsageError as UsageError
+    from bptt_verify.estimators import Chunks as Chunks
     from bptt_verify.estimators import Full as Full
+    from bptt_verify.estimators import Geometric as Geometric
+    from bptt_verify.estimators import Randomized as Randomized
+    from bptt_verify.estimators import Window as Window
     from bptt_verify.language import Input as Input
     from bptt_verify.language import Param as Param
     from bptt_verify.language import Recurrence as Recurrence
@@ -79,7 +83,7 @@ _ROOMS = {
     "derivation": "Derivation derive",
     "errors": """ArrayError BpttVerifyError CertificateError CheckFailedError FormulaError NameRefusedError
         RecurrenceError SizeError UnsupportedError UsageError""",
-    "estimators": "Full",
+    "estimators": "Chunks Full Geometric Randomized Window",
     "language": """Input Param Recurrence State Step Target atan cos cosh dot erf exp log mean pointwise
         recurrence relu run sigmoid sigmoid_cross_entropy sin sinh softmax softmax_cross_entropy softplus
         sqrt squared_error sum tan tanh""",
