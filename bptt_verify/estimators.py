@@ -5,7 +5,7 @@ Explicit parts of the gradient (those that pass through no state) are never gate
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Real
@@ -224,7 +224,9 @@ def _probability(kind: str, name: str, value: Any) -> Probability:
 def _schedule(pi: Any) -> Schedule:
     if isinstance(pi, Geometric):
         return pi
-    if isinstance(pi, Iterable) and not isinstance(pi, str | bytes) and np.ndim(pi) == 1:
+    if (isinstance(pi, Sequence) and not isinstance(pi, str | bytes)) or (
+        isinstance(pi, np.ndarray) and pi.ndim == 1
+    ):
         entries = tuple(pi)
         if not entries:
             raise UsageError("Randomized: pi is empty; expected a probability for every step.")

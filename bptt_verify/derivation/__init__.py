@@ -14,7 +14,7 @@ from bptt_verify.derivation.onestep import (
     step_loss,
     with_own_parameters,
 )
-from bptt_verify.derivation.reverse import adjoint, cotangent_adjoint
+from bptt_verify.derivation.reverse import adjoint, cotangent_adjoint, gated_adjoint
 from bptt_verify.derivation.theorems import theorem_document
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "adjoint_step",
     "cotangent_adjoint",
     "derive",
+    "gated_adjoint",
     "jacobian",
     "previous",
     "state_jacobians",

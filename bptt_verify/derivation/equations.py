@@ -1,4 +1,4 @@
-"""Small tools to write new equations: free names, relabelling, dropping what nothing needs."""
+"""Small tools to write new equations: free names, relabelling, substitution."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import sympy as sp
 
-from bptt_verify.program import Carry, Equation, Pointwise, Program, Ref, symbol
+from bptt_verify.program import Equation, Pointwise, Program, Ref, symbol
 from bptt_verify.program.names import free_name
+from bptt_verify.program.surgery import prune as prune
 
 Operands = dict[sp.Symbol, Ref]
 
@@ -42,32 +43,6 @@ def relabel_expression(
 def pointwise(name: str, labels: tuple[str, ...], expr: sp.Expr, operands: Operands) -> Pointwise:
     """A Pointwise equation with just the operands that its expression has."""
     return Pointwise(name, labels, expr, tuple(r for s, r in operands.items() if expr.has(s)))
-
-
-def prune(program: Program) -> Program:
-    """The program without the equations and carries that no result needs."""
-    live: set[str] = set()
-    stack = [name for _, name in program.results]
-    while stack:
-        name = stack.pop()
-        if name in live:
-            continue
-        live.add(name)
-        if name in program.end:
-            stack.append(program.end[name].value)
-        if name in program.equation:
-            e: Equation = program.equation[name]
-            stack.extend(r.name for r in e.operands)
-        if name in program.carry:
-            stack.append(program.carry[name].boundary)
-    carries: tuple[Carry, ...] = tuple(c for c in program.carries if c.value in live)
-    constants = ("identity", "zero")
-    return replace(
-        program,
-        arrays=tuple(a for a in program.arrays if a.role not in constants or a.name in live),
-        equations=tuple(e for e in program.equations if e.name in live),
-        carries=carries,
-    )
 
 
 def inline(program: Program, keep: set[str], sums: bool = False) -> Program:

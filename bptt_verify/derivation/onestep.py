@@ -10,17 +10,13 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 
-from bptt_verify.derivation.equations import Names, prune
+from bptt_verify.derivation.equations import Names
 from bptt_verify.derivation.local import jacobian
 from bptt_verify.derivation.reverse import adjoint, cotangent_adjoint
-from bptt_verify.program import BATCH, TIME, Array, Equation, Pointwise, Program, Ref, symbol
-
-_Read = tuple[str, int]  # the name and the shift of a Ref
-
-
-def previous(state: str) -> str:
-    """The key of a state as the step before left it."""
-    return f"{state}@-1"
+from bptt_verify.program import BATCH, TIME, Array, Pointwise, Program, Ref
+from bptt_verify.program.surgery import Read, opened, prune, reading
+from bptt_verify.program.surgery import previous as previous
+from bptt_verify.program.surgery import states_of as states_of
 
 
 @dataclass(frozen=True)
@@ -49,11 +45,6 @@ class OneStep:
         return {key for key, e in made.items() if isinstance(e, Pointwise) and e.expr == 0}
 
 
-def states_of(program: Program) -> dict[str, str]:
-    """The name of each state's new value, by state."""
-    return {c.boundary.removesuffix("0"): c.value for c in program.carries if c.shift < 0}
-
-
 def step_loss(program: Program) -> OneStep:
     """The gradient of Σ_t L_t(h_t, h_{t-1}, x_t, w) with every state held fixed.
 
@@ -67,7 +58,7 @@ def step_loss(program: Program) -> OneStep:
         reads[value, 0] = given[s].name
     equations = tuple(e for e in program.equations if e.name not in states.values())
     loss = tuple(r for r in program.results if r[0] == "loss")
-    apart = _apart(replace(program, equations=equations, results=loss), reads, given)
+    apart = opened(replace(program, equations=equations, results=loss), reads, given)
     keys = {a.name: key for key, a in given.items()}
     whole = adjoint(apart)
     return OneStep(replace(whole, results=tuple((keys.get(k, k), v) for k, v in whole.results)), given)
@@ -102,7 +93,7 @@ def _backwards(program: Program, whole: Program) -> OneStep:
         given[s] = Array(names.unique(f"{s}_adjoint"), "cotangent", labels)
         reads[carry.value, 1] = given[s].name
         results[previous(s)] = carry.value
-    return OneStep(_apart(replace(whole, results=tuple(results.items())), reads, given), given)
+    return OneStep(opened(replace(whole, results=tuple(results.items())), reads, given), given)
 
 
 def state_jacobians(program: Program) -> OneStep:
@@ -112,7 +103,7 @@ def state_jacobians(program: Program) -> OneStep:
     blocks = {f"d{s}/d{r}" for s in states for r in states}
     given, reads = _previous(program, Names(whole))
     wanted = tuple(r for r in whole.results if r[0] in blocks)
-    return OneStep(_apart(replace(whole, results=wanted), reads, given), given)
+    return OneStep(opened(replace(whole, results=wanted), reads, given), given)
 
 
 def with_own_parameters(program: Program) -> Program:
@@ -128,7 +119,7 @@ def with_own_parameters(program: Program) -> Program:
     def widened(r: Ref) -> Ref:
         return replace(r, labels=(TIME, BATCH, *r.labels)) if r.name in wide else r
 
-    equations = [_reading(e, {r: widened(r) for r in e.operands}) for e in program.equations]
+    equations = [reading(e, {r: widened(r) for r in e.operands}) for e in program.equations]
     return replace(
         program,
         arrays=tuple(
@@ -140,37 +131,10 @@ def with_own_parameters(program: Program) -> Program:
     )
 
 
-def _previous(program: Program, names: Names) -> tuple[dict[str, Array], dict[_Read, str]]:
+def _previous(program: Program, names: Names) -> tuple[dict[str, Array], dict[Read, str]]:
     """An array for the state before each step, by key; and what is to be read from it."""
     given, reads = {}, {}
     for s, value in states_of(program).items():
         given[previous(s)] = Array(names.unique(f"{s}_prev"), "input", program.labels(value))
         reads[value, -1] = given[previous(s)].name
     return given, reads
-
-
-def _apart(program: Program, reads: Mapping[_Read, str], given: Mapping[str, Array]) -> Program:
-    """The program with given arrays in place of its neighbours, and without carries."""
-
-    def own(r: Ref) -> Ref:
-        return Ref(reads[r.name, r.shift], r.labels) if (r.name, r.shift) in reads else r
-
-    boundaries = {c.boundary for c in program.carries}
-    kept = tuple(a for a in program.arrays if a.name not in boundaries and a.role != "initial")
-    return prune(
-        replace(
-            program,
-            arrays=(*kept, *given.values()),
-            equations=tuple(_reading(e, {r: own(r) for r in e.operands}) for e in program.equations),
-            carries=(),
-        )
-    )
-
-
-def _reading(e: Equation, change: Mapping[Ref, Ref]) -> Equation:
-    """The equation with other operands."""
-    operands = tuple(change[r] for r in e.operands)
-    if isinstance(e, Pointwise):
-        expr = e.expr.xreplace({symbol(a): symbol(b) for a, b in change.items()})
-        return replace(e, operands=operands, expr=expr)
-    return replace(e, operands=operands)  # type: ignore[arg-type]

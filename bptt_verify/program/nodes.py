@@ -23,7 +23,9 @@ import sympy as sp
 TIME, BATCH = "T", "B"
 
 Labels = tuple[str, ...]
-Role = Literal["param", "input", "target", "initial", "weights", "cotangent", "tangent", "identity", "zero"]
+Role = Literal[
+    "param", "input", "target", "initial", "weights", "gates", "cotangent", "tangent", "identity", "zero"
+]
 
 
 def size_of(label: str) -> str:
