@@ -7,14 +7,14 @@ them as an array.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from bptt_verify.derivation.equations import Names
 from bptt_verify.derivation.local import jacobian
 from bptt_verify.derivation.reverse import adjoint, cotangent_adjoint
 from bptt_verify.program import BATCH, TIME, Array, Pointwise, Program, Ref
-from bptt_verify.program.surgery import Read, opened, prune, reading
+from bptt_verify.program.surgery import opened, opened_loss, prune, reading, states_before
 from bptt_verify.program.surgery import previous as previous
 from bptt_verify.program.surgery import states_of as states_of
 
@@ -51,14 +51,7 @@ def step_loss(program: Program) -> OneStep:
     Given both; results ∂L_t/∂h_t under the state and ∂L_t/∂h_{t-1} under ``previous(state)``, labels
     (T, B, sizes); the explicit parts Σ_t ∂L_t/∂w and ∂L_t/∂x_t under the names of the arrays; ``"loss"``.
     """
-    states, names = states_of(program), Names(program)
-    given, reads = _previous(program, names)
-    for s, value in states.items():
-        given[s] = Array(s if s == value else names.unique(s), "input", program.labels(value))
-        reads[value, 0] = given[s].name
-    equations = tuple(e for e in program.equations if e.name not in states.values())
-    loss = tuple(r for r in program.results if r[0] == "loss")
-    apart = opened(replace(program, equations=equations, results=loss), reads, given)
+    apart, given = opened_loss(program)
     keys = {a.name: key for key, a in given.items()}
     whole = adjoint(apart)
     return OneStep(replace(whole, results=tuple((keys.get(k, k), v) for k, v in whole.results)), given)
@@ -86,7 +79,7 @@ def adjoint_step(program: Program) -> OneStep:
 def _backwards(program: Program, whole: Program) -> OneStep:
     """A backward recursion cut open: what the next step sends back is given, by state."""
     names, results = Names(whole), dict(whole.results)
-    given, reads = _previous(program, names)
+    given, reads = states_before(program, names.unique)
     for s in states_of(program):
         carry = whole.end[results.pop(f"{s}0")]
         labels = whole.labels(carry.value)
@@ -101,7 +94,7 @@ def state_jacobians(program: Program) -> OneStep:
     states = states_of(program)
     whole = jacobian(program)
     blocks = {f"d{s}/d{r}" for s in states for r in states}
-    given, reads = _previous(program, Names(whole))
+    given, reads = states_before(program, Names(whole).unique)
     wanted = tuple(r for r in whole.results if r[0] in blocks)
     return OneStep(opened(replace(whole, results=wanted), reads, given), given)
 
@@ -129,12 +122,3 @@ def with_own_parameters(program: Program) -> Program:
             replace(e, labels=(TIME, BATCH, *e.labels)) if e.name in wide else e for e in equations
         ),
     )
-
-
-def _previous(program: Program, names: Names) -> tuple[dict[str, Array], dict[Read, str]]:
-    """An array for the state before each step, by key; and what is to be read from it."""
-    given, reads = {}, {}
-    for s, value in states_of(program).items():
-        given[previous(s)] = Array(names.unique(f"{s}_prev"), "input", program.labels(value))
-        reads[value, -1] = given[previous(s)].name
-    return given, reads
