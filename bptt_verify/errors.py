@@ -38,6 +38,10 @@ class ProofError(BpttVerifyError):
     """A rule of the proof kernel refuses: a side condition does not hold, or a term has another form."""
 
 
+class VarianceWarning(UserWarning):
+    """The variance of a gradient estimator grows exponentially in the number of steps."""
+
+
 class CertificateError(BpttVerifyError):
     """A certificate cannot be read or does not have the expected form."""
 

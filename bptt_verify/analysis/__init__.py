@@ -1,16 +1,22 @@
-"""What a gradient says about its recurrence, and what a formula says about a gradient."""
+"""What a gradient says about its recurrence, an estimator about its gradient, and a formula about either."""
 
+from bptt_verify.analysis.biases import TruncationBias, truncation_bias
 from bptt_verify.analysis.counterexamples import Counterexample
+from bptt_verify.analysis.expectations import Expectation, expectation
 from bptt_verify.analysis.formulas import FormulaReport, assert_formula, check_formula
 from bptt_verify.analysis.lags import LagProfile, lag_profile
 from bptt_verify.analysis.misprints import Misprint
 
 __all__ = [
     "Counterexample",
+    "Expectation",
     "FormulaReport",
     "LagProfile",
     "Misprint",
+    "TruncationBias",
     "assert_formula",
     "check_formula",
+    "expectation",
     "lag_profile",
+    "truncation_bias",
 ]

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from bptt_verify.analysis.given import ready
 from bptt_verify.analysis.terms import Array, measured, norms, spectral, stacked_jacobians
-from bptt_verify.codegen import generate
-from bptt_verify.errors import ArrayError, UnsupportedError, UsageError
+from bptt_verify.errors import UnsupportedError
 from bptt_verify.language import Recurrence
 
 SHOWN = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # lags that are printed, and the last one
@@ -160,28 +160,15 @@ def lag_profile(rec: Recurrence, /, **arrays: Any) -> LagProfile:
     ArrayError
         If an array is missing, unknown, complex, or has a wrong shape or dtype.
     """
-    if not isinstance(rec, Recurrence):
-        raise UsageError(f"lag_profile: rec={rec!r:.60}; expected a Recurrence, made by @recurrence.")
-    ready = _ready(rec, arrays)
+    given = ready(rec, "lag_profile", arrays)
     with np.errstate(over="ignore", invalid="ignore"):  # what explodes is reported, as inf or NaN
-        terms, apart = measured(rec.program, ready)
-        jacobians = stacked_jacobians(rec.program, ready)
+        terms, apart = measured(rec.program, given)
+        jacobians = stacked_jacobians(rec.program, given)
         factor = _fitted(_together(terms, len(jacobians)))
         each = {name: _fitted(sizes) for name, sizes in terms.items()}
     return LagProfile(
         rec.name, terms, apart, Growth(factor, each, float(spectral(jacobians).max()), jacobians)
     )
-
-
-def _ready(rec: Recurrence, arrays: Mapping[str, Any]) -> dict[str, Array]:
-    """The arrays, checked, in double precision."""
-    ready = generate(rec).prepared("lag_profile", arrays)
-    if np.iscomplexobj(ready["weights"]):  # all have one dtype
-        raise ArrayError(
-            f"{rec.name}.lag_profile: dtype={ready['weights'].dtype}; expected float32 or float64. "
-            "Pass real arrays."
-        )
-    return {name: a if name in rec.onehot else a.astype(np.float64) for name, a in ready.items()}
 
 
 def _together(sizes: Mapping[str, Array], steps: int) -> Array:

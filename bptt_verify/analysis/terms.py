@@ -37,10 +37,10 @@ def signed_terms(program: Program, arrays: Arrays) -> Iterator[tuple[int, int, d
     terms : dict of str to array (steps, B, …)
         By parameter: c_tᵀ (J_t … J_{i+1}) A_i for i from ``start`` on and t = i + k.
     """
-    trajectory, vectors = _cotangents(program, arrays)
+    before, vectors = cotangents(program, arrays)
     products = state_products(with_own_parameters(program))
     keys = {a.name for a in program.arrays if a.role == "param"} - products.zeros()
-    products = products.keeping(keys | set(trajectory))
+    products = products.keeping(keys | set(before))
     steps, batch = arrays["weights"].shape
     largest = max([arrays[k].size for k in keys], default=1)
     block = max(1, ENTRIES // (batch * largest))
@@ -48,25 +48,44 @@ def signed_terms(program: Program, arrays: Arrays) -> Iterator[tuple[int, int, d
         earlier: list[dict[str, Array]] = []
         for start in range(0, steps - lag, block):
             rows = slice(start, min(start + block, steps - lag))
-            out = _results(products, arrays, {**trajectory, **vectors}, rows)
+            out = results_of(products, arrays, {**before, **vectors}, rows)
             yield lag, start, {k: out[k] for k in keys}
             earlier.append({s: out[previous(s)] for s in vectors})
         # v_iᵀ J_i is the vector of step i - 1 at the next lag; step 1 has no step before it.
         vectors = {s: np.concatenate([part[s] for part in earlier])[1:] for s in vectors}
 
 
-def _cotangents(program: Program, arrays: Arrays) -> tuple[dict[str, Array], dict[str, Array]]:
+def lagged(program: Program, arrays: Arrays) -> Iterator[tuple[dict[str, Array], dict[str, Array]]]:
+    """The terms of each lag k = 0 … T - 1, summed over steps and sequences where a parameter is.
+
+    Yields
+    ------
+    vectors : dict of str to array (T - k, B, …)
+        By state: (J_t … J_{i+1})ᵀ c_t for i = 1 … T - k and t = i + k.
+    products : dict of str to array
+        The results of ``state_products`` for these vectors.
+    """
+    before, vectors = cotangents(program, arrays)
+    products = state_products(program)
+    steps = len(arrays["weights"])
+    for lag in range(steps):
+        out = results_of(products, arrays, {**before, **vectors}, slice(0, steps - lag))
+        yield vectors, out
+        vectors = {s: out[previous(s)][1:] for s in vectors}
+
+
+def cotangents(program: Program, arrays: Arrays) -> tuple[dict[str, Array], dict[str, Array]]:
     """The states before each step, by key, and c_t = (∂L_t/∂h_t + ∂L_{t+1}/∂h_t)ᵀ by state."""
-    before, after = _trajectory(program, arrays)
+    before, after = trajectory(program, arrays)
     keys = {**before, **after}
-    direct = _results(step_loss(program).keeping(keys), arrays, keys)
+    direct = results_of(step_loss(program).keeping(keys), arrays, keys)
     c = {s: direct[s].copy() for s in after}
     for s in after:
         c[s][:-1] += direct[previous(s)][1:]
     return before, c
 
 
-def _trajectory(program: Program, arrays: Arrays) -> tuple[dict[str, Array], dict[str, Array]]:
+def trajectory(program: Program, arrays: Arrays) -> tuple[dict[str, Array], dict[str, Array]]:
     """The states before each step by ``previous``, and after it by name."""
     values = evaluate(program, arrays)
     after = {s: values[v] for s, v in states_of(program).items()}
@@ -74,7 +93,7 @@ def _trajectory(program: Program, arrays: Arrays) -> tuple[dict[str, Array], dic
     return before, after
 
 
-def _results(step: OneStep, arrays: Arrays, given: Arrays, rows: slice | None = None) -> dict[str, Array]:
+def results_of(step: OneStep, arrays: Arrays, given: Arrays, rows: slice | None = None) -> dict[str, Array]:
     """The results of a program of single steps, at some of the steps."""
     known = {**arrays, **{a.name: given[key] for key, a in step.given.items()}}
     rows = rows or slice(0, len(arrays["weights"]))
@@ -106,8 +125,8 @@ def measured(program: Program, arrays: Arrays) -> tuple[dict[str, Array], dict[s
 
 def stacked_jacobians(program: Program, arrays: Arrays) -> Array:
     """J_t of the stacked states, (T, B, n, n)."""
-    before, after = _trajectory(program, arrays)
-    blocks = _results(state_jacobians(program), arrays, before)
+    before, after = trajectory(program, arrays)
+    blocks = results_of(state_jacobians(program), arrays, before)
     size = {s: a[0, 0].size for s, a in after.items()}
     shape = arrays["weights"].shape
     rows = [[blocks[f"d{s}/d{r}"].reshape(*shape, size[s], size[r]) for r in after] for s in after]
