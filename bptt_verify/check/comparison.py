@@ -124,8 +124,8 @@ def expect(bench: Bench, arrays: Arrays, block: str) -> tuple[Expected, Method]:
         elements = reference.complex_elements(bench.problem.loss, arrays, block, positions)
         along = [reference.complex_slope(bench.problem.loss, arrays, block, d) for d in directions]
         values = np.array([*elements, *along])
-        if np.all(np.isfinite(values)):
-            return Expected(positions, directions, values, 0 * values, np.isfinite(values)), method
+        if np.all(np.isfinite(values)) or bench.problem.complex_only:
+            return Expected(positions, directions, values, np.zeros_like(values), np.isfinite(values)), method
         positions = bench.rng.choice(array.size, min(SAMPLED_DIFFERENCES, array.size), replace=False)
         directions = [signs(array.shape, bench.rng) for _ in range(DIRECTIONS_DIFFERENCES)]
     return _by_differences(bench, arrays, block, positions, directions), "finite differences"
@@ -151,7 +151,10 @@ def compare(bench: Bench, point: Point, block: str) -> Outcome:
     """Compare one block at one point; a mismatch is only called wrong after it is confirmed."""
     wanted, method = expect(bench, point.arrays, block)
     if not np.any(wanted.trusted):
-        return Outcome(block, point, "undecided", method, why="finite differences do not converge")
+        failed = (
+            "complex steps overflow" if method == "complex step" else "finite differences do not converge"
+        )
+        return Outcome(block, point, "undecided", method, why=failed)
     grad, scale = point.grads[block], wanted.scale
     moved = conditioning(bench, point.arrays, block, method)
     slack = noise_slack(bench, point, block, scale, moved)
@@ -236,7 +239,8 @@ def _confirmed(
 ) -> tuple[State, str]:  # fmt: skip
     """Whether a mismatch is a mistake: not a kink of the loss, not rounding, not a failing reference."""
     if not np.all(np.isfinite(point.grads[block])):
-        beyond = scale > 1e-2 / bench.precision.tiny
+        overflown = bench.problem.complex_only and not np.all(wanted.trusted)
+        beyond = overflown or scale > 1e-2 / bench.precision.tiny
         return ("undecided", f"beyond the range of {bench.precision.name}") if beyond else ("wrong", "")
     arrays, count = point.arrays, len(wanted.positions)
     size = unit(arrays, block)

@@ -65,6 +65,8 @@ def choose_methods(
     problem: Problem, cases: Sequence[Case], rng: np.random.Generator
 ) -> tuple[dict[str, Method], list[str]]:
     """Complex step for the blocks in which the loss is found to be analytic, else finite differences."""
+    if problem.complex_only:
+        return dict.fromkeys(problem.blocks, "complex step"), []
     votes: dict[str, set[reference.Analytic]] = {b: set() for b in problem.blocks}
     for case in cases:
         for block, vote in reference.analytic(problem.loss, case.arrays, problem.blocks, rng).items():

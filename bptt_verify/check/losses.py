@@ -58,7 +58,7 @@ def _finding(bench: Bench, v: Visit, wrong: int, seen: int, gradient_wrong: bool
     if gradient_wrong and own_gradient(bench, v):
         text += "; the gradient is the right one of the function's own loss, so it computes another model"
     elif not gradient_wrong:
-        text += "; the gradient is that of the reference loss"
+        text += f"; {bench.problem.subject} is right"
     relative = abs(found - expected) / abs(expected) if expected else np.inf
     return Finding(text, found=found, expected=expected, error=float(relative), case=v.case.name)
 

@@ -59,6 +59,9 @@ class Problem:
     rough : callable, optional
         ``rough(eps, rng)``: the same loss, but the slopes of its saturating functions are off by a few
         eps. That is what ``1 - h**2`` loses once h rounds to 1, and what no right function can avoid.
+    complex_only : bool
+        Whether the gradient is what complex steps give, and not the derivative of the loss: the steps then
+        go through a truncation that real numbers do not see, and finite differences say nothing.
     """
 
     subject: str
@@ -71,6 +74,7 @@ class Problem:
     shorten: Callable[[Arrays, int], Arrays] | None = None
     provides_loss: bool = True
     rough: Callable[[float, np.random.Generator], Loss] | None = None
+    complex_only: bool = False
 
     @property
     def blocks(self) -> tuple[str, ...]:

@@ -3,6 +3,15 @@
 from bptt_verify.oracle.onestep import jacobian_evidence
 from bptt_verify.oracle.precision import digits_evidence
 from bptt_verify.oracle.recursion import CutStep, recursion_evidence
+from bptt_verify.oracle.truncated import TruncatedLoss, Truncation
 from bptt_verify.oracle.unrolled import exact_evidence
 
-__all__ = ["CutStep", "digits_evidence", "exact_evidence", "jacobian_evidence", "recursion_evidence"]
+__all__ = [
+    "CutStep",
+    "TruncatedLoss",
+    "Truncation",
+    "digits_evidence",
+    "exact_evidence",
+    "jacobian_evidence",
+    "recursion_evidence",
+]

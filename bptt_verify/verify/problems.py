@@ -3,66 +3,34 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import sympy as sp
 
 from bptt_verify.check import Array, Arrays, Case, Problem
 from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence
-from bptt_verify.program import evaluate, size_of
-from bptt_verify.program import functions as table
-from bptt_verify.program.evaluation import NUMPY, Functions
+from bptt_verify.oracle import Truncation
+from bptt_verify.program import size_of
 from bptt_verify.verify.adapters import Adapted, as_array
 from bptt_verify.verify.cases import recurrence_cases
+from bptt_verify.verify.losses import RecurrenceLoss
 
 Inputs = Mapping[str, Any] | Callable[[np.random.Generator], Mapping[str, Any]] | None
 Reduction = str | Array
+Cases = Callable[[Recurrence, np.random.Generator], Iterable[Case]]
 
 DRAWS = 3  # how often a function of a generator is asked for inputs
 
 
-class RecurrenceLoss:
-    """The loss of a recurrence by direct evaluation of its program, at one point or at many at once."""
-
-    def __init__(self, rec: Recurrence, functions: Functions = NUMPY) -> None:
-        self.rec, self.functions = rec, functions
-        self.program, self.result = rec.program, dict(rec.program.results)["loss"]
-
-    def __call__(self, arrays: Arrays) -> Any:
-        """The loss."""
-        return evaluate(self.program, arrays, functions=self.functions)[self.result][()]
-
-    def many(self, points: Sequence[Arrays]) -> Array:
-        """The losses at many points: arrays that differ are stacked along one more axis."""
-        first = points[0]
-        stacked = {
-            k: v if all(p[k] is v for p in points) else np.stack([p[k] for p in points], axis=-1)
-            for k, v in first.items()
-        }
-        values = evaluate(self.program, stacked, functions=self.functions)
-        return np.broadcast_to(values[self.result], (len(points),))
-
-    def rough(self, eps: float, rng: np.random.Generator) -> RecurrenceLoss:
-        """The same loss, where tanh and sigmoid pass on their slopes with an error of a few eps."""
-
-        def blurred(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-            def value(u: Any) -> Any:
-                exact = np.asarray(function(u))
-                if not np.iscomplexobj(exact):
-                    return exact
-                return exact + 1j * np.imag(u) * rng.uniform(-2 * eps, 2 * eps, size=exact.shape)
-
-            return value
-
-        saturating = {kind: blurred(NUMPY[kind]) for kind in (sp.tanh, table.sigmoid)}
-        return RecurrenceLoss(self.rec, {**NUMPY, **saturating})
-
-
 def recurrence_problem(
-    rec: Recurrence, fn: Adapted, inputs: Inputs = None, reduction: Reduction = "mean"
+    rec: Recurrence,
+    fn: Adapted,
+    inputs: Inputs = None,
+    reduction: Reduction = "mean",
+    estimator: Truncation | None = None,
+    cases: Cases = recurrence_cases,
 ) -> Problem:
     """The Problem of a function that should compute the gradient of ``rec``.
 
@@ -76,6 +44,10 @@ def recurrence_problem(
         Replaces the drawn inputs. Weights and initial states may be left out.
     reduction : {"mean", "sum"} or array
         The weights that a function without ``weights`` uses.
+    estimator : Full, Window or Chunks, optional
+        What the gradient should be instead of the derivative of the loss.
+    cases : callable
+        ``cases(rec, rng)`` draws the inputs.
     """
     if isinstance(reduction, str) or np.ndim(reduction) != 2:
         reduction_weights(reduction, 1, 1)  # a wrong word is an error even where weights are sent
@@ -88,7 +60,7 @@ def recurrence_problem(
 
     def draw(rng: np.random.Generator) -> Iterator[Case]:
         if inputs is None:
-            for case in recurrence_cases(rec, rng):
+            for case in cases(rec, rng):
                 yield complete(case.name, case.arrays, None)
         elif callable(inputs):
             for k in range(DRAWS):
@@ -96,11 +68,11 @@ def recurrence_problem(
         else:
             yield complete("the given inputs", _given(rec, inputs), rng)
 
-    reference = RecurrenceLoss(rec)
+    reference = RecurrenceLoss(rec, estimator=estimator)
     sent = tuple(n for n in (*real, *initial) if fn.takes(n))
     shorten = _shortened(rec) if isinstance(reduction, str) else None
     return Problem(
-        subject=f"the gradient of {rec.name}",
+        subject=f"the gradient of {rec.name}" + (f" under {estimator}" if estimator is not None else ""),
         required=tuple(rec.params),
         optional=sent,
         loss=reference,
@@ -109,6 +81,7 @@ def recurrence_problem(
         steps=lambda arrays: int(_series(rec, arrays).shape[0]),
         at_step=_at_step if fn.takes("weights") else None,
         shorten=_reweighted(rec, fn, shorten, reduction) if shorten else None,
+        complex_only=estimator is not None,
     )
 
 
