@@ -6,6 +6,7 @@ from bptt_verify.analysis.expectations import Expectation, expectation
 from bptt_verify.analysis.formulas import FormulaReport, assert_formula, check_formula
 from bptt_verify.analysis.lags import LagProfile, lag_profile
 from bptt_verify.analysis.misprints import Misprint
+from bptt_verify.analysis.schedules import OptimalSchedule, optimal_schedule
 
 __all__ = [
     "Counterexample",
@@ -13,10 +14,12 @@ __all__ = [
     "FormulaReport",
     "LagProfile",
     "Misprint",
+    "OptimalSchedule",
     "TruncationBias",
     "assert_formula",
     "check_formula",
     "expectation",
     "lag_profile",
+    "optimal_schedule",
     "truncation_bias",
 ]
