@@ -13,6 +13,7 @@ from bptt_verify.certification.certificate import Certificate, Rung, sha256, ver
 from bptt_verify.certification.rungs import Subject
 from bptt_verify.codegen import Kernel, generate
 from bptt_verify.errors import UsageError
+from bptt_verify.estimators import Full
 from bptt_verify.language import Recurrence
 from bptt_verify.program import digest, listing
 from bptt_verify.verdict import Evidence
@@ -56,6 +57,11 @@ def certify(
         raise UsageError(
             f"certify: a kernel with method={kernel.method!r}; expected method='recursion'. The double sum "
             "is there to be compared with: call check_gradient on its loss_and_grad."
+        )
+    if not isinstance(kernel.estimator, Full):
+        raise UsageError(
+            f"certify: a kernel with estimator={kernel.estimator!s:.60}; expected Full(). Its gradient is not "
+            "that of the loss: call check_truncated or check_unbiased on its loss_and_grad."
         )
     found = tuple(_run(Subject(kernel, int(seed)), progress))
     return Certificate(

@@ -12,6 +12,7 @@ from dataclasses import replace
 import sympy as sp
 
 from bptt_verify.codegen.calls import OUT, Call, Calls, in_place
+from bptt_verify.codegen.gating import gated_carries, product_part
 from bptt_verify.codegen.products import matrix_product
 from bptt_verify.codegen.scope import Scope
 from bptt_verify.codegen.storage import Store, takeovers
@@ -33,6 +34,7 @@ from bptt_verify.program.spelling import negative, ordered
 
 INDENT = "    "
 BACKWARD = "# Backward in time. T2: λ_t = c_t + J_{t+1}ᵀ λ_{t+1}"
+GATED = "# Backward in time, where λ_t is not zero. T6, T7: λ_t = c_t + ξ_{t+1} J_{t+1}ᵀ λ_{t+1}"
 FORWARD = "# Forward in time."
 
 
@@ -178,10 +180,16 @@ class Body:
 
     def _loop(self, part: Component) -> list[str]:
         scope = self.scope
+        late = product_part(self.program, part)
+        part = replace(part, equations=tuple(sorted(part.equations, key=lambda e: e.name in late)))
         before = [line for e in part.equations for line in self._buffers(e)]
+        before += self._zeros(part) if late else []
         scope.enter_loop()
         scope.taken = takeovers(part, scope.stores, _safe(part)) if self.fast else {}
-        statements = [line for e in part.equations for line in self._step(e)]
+        statements = [line for e in part.equations if e.name not in late for line in self._step(e)]
+        if late:
+            statements += self._closed(part)
+            statements += [line for e in part.equations if e.name in late for line in self._step(e)]
         views, inside = scope.bind(statements)
         for e in part.equations:
             if self.fast and scope.stores[e.name].kind == "step" and e.name not in scope.taken:
@@ -191,7 +199,28 @@ class Body:
         scope.leave_loop()
         span = "range(T)" if part.direction > 0 else "reversed(range(T))"
         title = FORWARD if part.direction > 0 else BACKWARD
+        title, span = (GATED, "steps") if late else (title, span)
         return [*before, title, f"for t in {span}:", *(INDENT + line for line in inside)]
+
+    def _zeros(self, part: Component) -> list[str]:
+        """What the loop leaves out is zero: whole packs, where all their members are made in it."""
+        scope, made = self.scope, {e.name for e in part.equations}
+        wanted: dict[str, None] = {}
+        for e in part.equations:
+            store, name = scope.stores[e.name], e.name
+            if store.kind == "slot" and scope.stores[store.source].kind == "series":
+                pack = self.program.equation[store.source]
+                name = pack.name if all(r.name in made for r in pack.operands) else name
+            elif store.kind not in ("series", "carried"):
+                continue
+            wanted[scope.read(Ref(name, self.program.labels(name))).code] = None
+        return [f"{code}[~live] = 0" for code in wanted]
+
+    def _closed(self, part: Component) -> list[str]:
+        """Where the gate is zero for the whole batch no product is made."""
+        carried = (Ref(n, self.program.labels(n)) for n in gated_carries(self.program, part))
+        zeros = (f"{INDENT}{self.scope.read(r).code}[...] = 0" for r in carried)
+        return ["if not opens[t]:", *zeros, f"{INDENT}continue"]
 
     def _buffers(self, e: Equation) -> list[str]:
         """What must exist before the loop starts."""

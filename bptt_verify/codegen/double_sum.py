@@ -80,5 +80,5 @@ class DoubleSumModule(Module):
         """``loss_and_grad``, which hands everything to the fixed text."""
         doc = "The loss, and its gradient for every parameter, real input and initial state."
         kept = ", workspace=workspace" if self.style == "fast" else ""
-        lines = [f"return _double_sum(given{kept})"]
+        lines = [f"return _summed(given, _every_product{kept})[:2]"]
         return self.keyword_function("loss_and_grad", "tuple[Any, dict[str, Any]]", doc, lines)

@@ -68,6 +68,15 @@ TRACE = '''class Trace(NamedTuple):
     states: dict[str, Any]
 '''
 
+ESTIMATE = '''class Estimate(NamedTuple):
+    """What ``estimate`` returns: the gates as drawn or given, and how many products J_tᵀ λ_t were made."""
+
+    loss: Any
+    grads: dict[str, Any]
+    xi: Any
+    products: int
+'''
+
 HELPERS = {
     "_buffers": '''
 def _buffers(workspace: dict[str, Any] | None, dtype: Any) -> Any:
@@ -128,9 +137,25 @@ def _scatter(classes: Any, rows: Any, count: int) -> Any:
     sums[present] = np.add.reduceat(rows[order], starts, axis=0)
     return sums
 ''',
-    "_double_sum": '''
-def _double_sum(given: Mapping[str, Any], **kept: Any) -> tuple[Any, dict[str, Any]]:
-    """Loss and gradient by the closed form of T2; ``kept`` is the workspace, where there is one."""
+    "_live": '''
+def _live(loss_at: Any, opens: Any) -> tuple[Any, list[int], int]:
+    """Where λ_t may be other than 0, these steps from the last on, and how many send a product on.
+
+    λ_t is not zero where a loss reads the state, or where it comes through the open gate of step t + 1.
+    """
+    found, through = [], False
+    for here, gate in zip(loss_at[::-1].tolist(), opens[::-1].tolist(), strict=True):
+        found.append(here or through)
+        through = found[-1] and gate
+    live = np.array(found[::-1])
+    return live, np.flatnonzero(live)[::-1].tolist(), int(np.sum(live & opens))
+''',
+    "_summed": '''
+def _summed(given: Mapping[str, Any], adjoints: Any, **kept: Any) -> tuple[Any, dict[str, Any], int]:
+    """Loss, gradient, and the number of products made; ``kept`` is the workspace, where there is one.
+
+    ``adjoints(given, before, c)`` makes λ_t from the states before each step and c_t, all by state.
+    """
     starts, _, _ = _prepare(given, [f"{s}0" for s in STATES], {}, {})
     loss, _, after = forward(**given, **kept)
     before = {
@@ -138,26 +163,31 @@ def _double_sum(given: Mapping[str, Any], **kept: Any) -> tuple[Any, dict[str, A
         for s, start in zip(STATES, starts, strict=True)
     }
     grads = _direct(given, before | after, **kept)
-    # c_t = (∂L_t/∂h_t + ∂L_{t+1}/∂h_t)ᵀ, all states stacked
-    c = _stacked([grads.pop(s) for s in STATES])
-    c[:-1] += _stacked([grads[f"{s}@-1"] for s in STATES])[1:]
-    blocks = _jacobians(given, before, **kept)
-    sizes = [after[s][0, 0].size for s in STATES]
-    J = np.block(
-        [
-            [blocks[f"d{s}/d{r}"].reshape(*c.shape[:2], m, n) for r, n in zip(STATES, sizes, strict=True)]
-            for s, m in zip(STATES, sizes, strict=True)
-        ]
-    )
-    adjoints = np.split(_closed_sum(J, c), np.cumsum(sizes)[:-1], axis=2)
-    adjoint = {s: a.reshape(after[s].shape) for s, a in zip(STATES, adjoints, strict=True)}
+    # c_t = (∂L_t/∂h_t + ∂L_{t+1}/∂h_t)ᵀ
+    c = {s: grads.pop(s) for s in STATES}
+    for s in STATES:
+        c[s][:-1] += grads[f"{s}@-1"][1:]
+    adjoint, products = adjoints(given, before, c, **kept)
     # ∂L/∂w = Σ_t ∂L_t/∂w + Σ_i λ_iᵀ A_i, and in the same way for inputs and previous states
     for name, share in _through(given, before | adjoint, **kept).items():
         grads[name] = grads[name] + share if name in grads else share
     # ∂L/∂h_0 = ∂L_1/∂h_0 + λ_1ᵀ J_1
     for s in STATES:
         grads[f"{s}0"] = grads.pop(f"{s}@-1")[0].copy()
-    return loss, grads
+    return loss, grads, products
+''',
+    "_every_product": '''
+def _every_product(given: Any, before: Any, c: Any, **kept: Any) -> tuple[dict[str, Any], int]:
+    """The adjoints λ_t by the closed form of T2, all states stacked; and the number of products."""
+    blocks = _jacobians(given, before, **kept)
+    together = np.concatenate([c[s].reshape(*c[s].shape[:2], -1) for s in STATES], axis=2)
+    sizes = [c[s][0, 0].size for s in STATES]
+    whole = list(zip(STATES, sizes, strict=True))
+    rows = [[blocks[f"d{s}/d{r}"].reshape(*together.shape[:2], m, n) for r, n in whole] for s, m in whole]
+    J = np.block(rows)
+    adjoints = np.split(_closed_sum(J, together), np.cumsum(sizes)[:-1], axis=2)
+    count = len(J) * (len(J) - 1) // 2
+    return {s: a.reshape(c[s].shape) for s, a in zip(STATES, adjoints, strict=True)}, count
 
 
 def _closed_sum(J: Any, c: Any) -> Any:
@@ -172,10 +202,37 @@ def _closed_sum(J: Any, c: Any) -> Any:
             product = J[s] @ product  # J_s … J_{t+1}
             adjoint[t] += np.einsum("bij,bi->bj", product, c[s])
     return adjoint
+''',
+    "_run_back": '''
+def _run_back(given: Any, before: Any, c: Any, **kept: Any) -> tuple[dict[str, Any], int]:
+    """The truncated adjoints λ_t, all chunks at once; and how many products J_tᵀ λ that takes.
 
-
-def _stacked(parts: Sequence[Any]) -> Any:
-    """Arrays (T, B, …) as one array (T, B, n)."""
-    return np.concatenate([a.reshape(*a.shape[:2], -1) for a in parts], axis=2)
+    Chunk m (from 0) ends with row K1 (m + 1) - 1, which may lie beyond the last one; j rows earlier it has
+    made j products. Its own losses are those of its last K1 rows; it ends after K2 rows, or at the first row.
+    """
+    steps = len(c[STATES[0]])
+    chunks = -(-steps // K1)
+    known = before | _slopes(given, before, **kept)
+    adjoint = {s: np.zeros_like(c[s]) for s in STATES}
+    sent = {s: np.zeros((chunks, *c[s].shape[1:]), c[s].dtype) for s in STATES}
+    products = 1  # J_1ᵀ λ_1, for the initial states
+    for j in range(min(K2, K1 * chunks)):
+        low, high = j // K1, min(chunks, (steps + j) // K1)  # chunks whose row exists
+        begun = min(chunks, (steps + j - 1) // K1)  # and whose next row exists too
+        if j and low < begun:
+            later = slice(K1 * (low + 1) - j, K1 * begun - j + 1, K1)
+            rows = {k: v[later] if v is not None and SHAPES[k][:1] == ("T",) else v for k, v in given.items()}
+            seeds = {s: sent[s][low:begun] for s in STATES} | {k: known[k] for k in FIXED}
+            seeds |= {k: known[k][later] for k in MOVING}
+            back = _back(rows, seeds, **kept)
+            for s in STATES:
+                sent[s][low:begun] = back[f"{s}@-1"]
+            products += begun - low
+        here = slice(K1 * (low + 1) - 1 - j, K1 * high - j, K1)
+        for s in STATES:
+            if j < K1:
+                sent[s][low:high] += c[s][here]
+            adjoint[s][here] += sent[s][low:high]
+    return adjoint, products
 ''',
 }

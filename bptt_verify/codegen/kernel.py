@@ -12,11 +12,13 @@ from typing import Any
 
 from bptt_verify.codegen.double_sum import DoubleSumModule, closed_programs
 from bptt_verify.codegen.fusion import fuse
+from bptt_verify.codegen.gated import GatedModule
 from bptt_verify.codegen.hoisting import hoist
 from bptt_verify.codegen.module import Module, Programs
-from bptt_verify.derivation import adjoint, cotangent_adjoint, tangent
+from bptt_verify.codegen.truncated import TruncatedModule, truncated_programs
+from bptt_verify.derivation import adjoint, cotangent_adjoint, gated_adjoint, tangent
 from bptt_verify.errors import ArrayError, UnsupportedError, UsageError
-from bptt_verify.estimators import Estimator, Full
+from bptt_verify.estimators import KINDS, Estimator, Full, Randomized, gated
 from bptt_verify.language import Recurrence
 from bptt_verify.program import Program, digest
 
@@ -41,6 +43,8 @@ class Kernel:
         ``"fast"`` or ``"plain"``.
     method : str
         ``"recursion"`` or ``"double_sum"``.
+    estimator : Full, Window, Chunks or Randomized
+        Which terms of the gradient sum ``loss_and_grad`` keeps.
     """
 
     recurrence: Recurrence
@@ -48,6 +52,7 @@ class Kernel:
     source: str
     style: str
     method: str
+    estimator: Estimator
     namespace: Mapping[str, Any] = field(repr=False, compare=False)
     memory: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
@@ -72,7 +77,9 @@ class Kernel:
             By declared name, time-major: inputs and targets (T, B, size), parameters of their sizes,
             initial states ``<state>0`` (B, size) (zeros if left out), ``weights`` (T, B) of the loss
             terms (``1/(T B)`` if left out). float32 or float64; the result has the same dtype.
-            ``workspace``, a dict, replaces the buffers that the kernel keeps between calls.
+            ``workspace``, a dict, replaces the buffers that the kernel keeps between calls. A ``Randomized``
+            kernel takes a ``numpy.random.Generator`` as ``rng``, or the gates themselves as ``xi``, (T,) or
+            (T, B): 0 or 1/π_t.
 
         Raises
         ------
@@ -81,13 +88,30 @@ class Kernel:
         """
         return self._run("loss_and_grad", **arrays)  # type: ignore[no-any-return]
 
+    def estimate(self, **arrays: Any) -> Any:
+        """``Estimate(loss, grads, xi, products)`` of a truncated or randomized gradient.
+
+        ``xi`` are the gates that were drawn, given or fixed (None where there is more than one a step), and
+        ``products`` counts the products J_tᵀ λ that were made, one for each step and batch; arrays as for
+        ``loss_and_grad``.
+
+        Raises
+        ------
+        UnsupportedError
+            If the estimator is ``Full()``, which makes one product a step.
+        """
+        return self._run("estimate", **arrays)
+
     def forward(self, **arrays: Any) -> Any:
         """``Trace(loss, outputs, states)``; arrays as for ``loss_and_grad``."""
         return self._run("forward", **arrays)
 
-    def vjp(self, arrays: Mapping[str, Any], cotangents: Mapping[str, Any]) -> dict[str, Any]:
-        """Gradients from cotangents of the outputs (``"output"``) and of the final states (by name)."""
-        return self._run("vjp", arrays, cotangents)  # type: ignore[no-any-return]
+    def vjp(self, arrays: Mapping[str, Any], cotangents: Mapping[str, Any], **gates: Any) -> dict[str, Any]:
+        """Gradients from cotangents of the outputs (``"output"``) and of the final states (by name).
+
+        A ``Randomized`` kernel takes ``xi`` or ``rng`` too.
+        """
+        return self._run("vjp", arrays, cotangents, **gates)  # type: ignore[no-any-return]
 
     def jvp(self, arrays: Mapping[str, Any], tangents: Mapping[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
         """Tangents of loss, outputs and states along tangents of the arrays (by name)."""
@@ -115,10 +139,7 @@ class Kernel:
 
     def _run(self, function: str, *args: Any, **arrays: Any) -> Any:
         if function not in self.namespace:
-            raise UnsupportedError(
-                f"{self.name}.{function}: method={self.method!r} has no {function}; expected "
-                f"method='recursion'. Use generate({self.name}).{function}."
-            )
+            raise UnsupportedError(self._absent(function))
         for what, given in zip(
             ("arrays", "tangents" if function == "jvp" else "cotangents"), args, strict=False
         ):
@@ -127,13 +148,29 @@ class Kernel:
                     f"{self.name}.{function}: {what}={given!r:.40}; expected a dict of arrays by name."
                 )
         workspace = arrays.pop("workspace", None)
-        if not args:
+        kept = {name: arrays.pop(name) for name in self._drawn(function) if name in arrays}
+        if not args or arrays:
             self._check_names(function, arrays)
-        kept = {}
         if self.style != "plain":
             kept["workspace"] = self._workspace(function) if workspace is None else workspace
         with self._errors(function):
             return self.namespace[function](*args, **arrays, **kept)
+
+    def _absent(self, function: str) -> str:
+        """Why there is no such function, and what to call instead."""
+        if function == "estimate":
+            return f"{self.name}.estimate: estimator=Full() leaves nothing out; call loss_and_grad."
+        kind = f"method={self.method!r}" if self.method != "recursion" else f"estimator={self.estimator}"
+        wanted = "method='recursion' and estimator=Full()"
+        return (
+            f"{self.name}.{function}: {kind:.80} has no {function}; expected {wanted}. "
+            f"Use generate({self.name}).{function}."
+        )
+
+    def _drawn(self, function: str) -> tuple[str, ...]:
+        """Arguments that are no arrays of the recurrence."""
+        random = isinstance(self.estimator, Randomized) and function in ("loss_and_grad", "estimate", "vjp")
+        return ("xi", "rng") if random else ()
 
     def _check_names(self, function: str, arrays: Mapping[str, Any]) -> None:
         """Every array is known, and none is missing."""
@@ -164,7 +201,7 @@ class Kernel:
         return kept  # type: ignore[no-any-return]
 
     def __reduce__(self) -> Any:
-        return (_generate, (self.recurrence, self.style, self.method))
+        return (_generate, (self.recurrence, self.style, self.method, self.estimator))
 
 
 def generate(
@@ -181,8 +218,8 @@ def generate(
     Parameters
     ----------
     rec : Recurrence
-    estimator : Full, optional
-        Which terms of the gradient sum are kept.
+    estimator : Full, Window, Chunks or Randomized, optional
+        Which terms of the gradient sum are kept; all of them, if left out.
     backend : {"numpy"}
     feedback : {"free"}
     style : {"fast", "plain"}
@@ -203,8 +240,12 @@ def generate(
     """
     if not isinstance(rec, Recurrence):
         raise UsageError(f"generate: rec={rec!r:.60}; expected a Recurrence, made by @recurrence.")
-    if estimator is not None and not isinstance(estimator, Full):
-        raise UsageError(f"generate: estimator={estimator!r:.60}; expected Full().")
+    estimator = Full() if estimator is None else estimator
+    if not isinstance(estimator, KINDS):
+        raise UsageError(
+            f"generate: estimator={estimator!r:.60}; expected Full(), Window(tau), Chunks(k1, k2) or "
+            "Randomized(pi)."
+        )
     for what, value, known in (
         ("backend", backend, BACKENDS),
         ("feedback", feedback, FEEDBACK),
@@ -213,24 +254,43 @@ def generate(
     ):
         if value not in known:
             raise UsageError(f"generate: {what}={value!r}; expected one of {', '.join(map(repr, known))}.")
-    return _generate(rec, style, method)
+    if method != "recursion" and estimator != Full():
+        raise UsageError(
+            f"generate: method={method!r} with estimator={estimator!s:.60}; expected method='recursion'. "
+            "The double sum writes out the full gradient."
+        )
+    return _generate(rec, style, method, estimator)
 
 
-def _generate(rec: Recurrence, style: str, method: str) -> Kernel:
-    programs = derive_programs(rec.program)
-    if method == "recursion":
-        source = Module(programs, style).write()
-    else:
-        programs = closed_programs(programs)
-        source = DoubleSumModule(programs, style).write()
-    title = f"<kernel {rec.name} {digest(rec.program)[:12]} {style} {method}>"
-    return Kernel(rec, programs, source, style, method, load(source, title))
+def _generate(rec: Recurrence, style: str, method: str, estimator: Estimator) -> Kernel:
+    module = _module(rec.program, style, method, estimator)
+    title = f"<kernel {rec.name} {digest(rec.program)[:12]} {style} {method} {estimator!s:.40}>"
+    source = module.write()
+    return Kernel(rec, module.programs, source, style, method, estimator, load(source, title))
+
+
+def _module(program: Program, style: str, method: str, estimator: Estimator) -> Module:
+    programs = derive_programs(program)
+    if method == "double_sum":
+        return DoubleSumModule(closed_programs(programs), style)
+    if isinstance(estimator, Full):
+        return Module(programs, style)
+    if gated(estimator):
+        return GatedModule(gated_programs(program), style, estimator)
+    return TruncatedModule(truncated_programs(programs), style, estimator)
 
 
 def derive_programs(program: Program) -> Programs:
     """The programs of a kernel, gates fused."""
     forward = fuse(program)
     derived = (forward, adjoint(forward), cotangent_adjoint(forward), tangent(forward))
+    return Programs(program, *map(hoist, derived))
+
+
+def gated_programs(program: Program) -> Programs:
+    """The same with a gate ξ on the Jacobian of every step."""
+    forward = fuse(program)
+    derived = (forward, gated_adjoint(forward), cotangent_adjoint(forward, gated=True), tangent(forward))
     return Programs(program, *map(hoist, derived))
 
 

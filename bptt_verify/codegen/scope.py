@@ -31,6 +31,7 @@ from bptt_verify.program.names import free_name
 # What generated functions use besides the names of the program.
 USED_NAMES = frozenset(
     {"np", "scipy", "t", "dtype", "range", "reversed", "dict", "Trace", "buffer", "workspace"}
+    | {"Estimate", "rng", "drawn", "opens", "live", "steps", "products"}  # with gates
 )
 
 
@@ -53,7 +54,7 @@ class Scope:
         self.program, self.fast, self._size = program, fast, size
         self.parts = components(program)
         self.stores = layout(program, self.parts)
-        self.codes = _codes(program)
+        self.codes = python_names(program)
         sizes = {self.size(x) for name in program.names() for x in program.labels(name)}
         self.names = {*self.codes.values(), *sizes}  # not free for rows and temporaries
         self.returned = self._returned()
@@ -246,7 +247,7 @@ class Scope:
         return name
 
 
-def _codes(program: Program) -> dict[str, str]:
+def python_names(program: Program) -> dict[str, str]:
     """Python identifiers: the program's own names, moved aside where the generated code needs the name."""
     used = {*USED_NAMES, TIME, BATCH} | {f"{a.name}_onehot" for a in program.arrays if a.index}
     codes = {}

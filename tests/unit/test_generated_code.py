@@ -14,7 +14,7 @@ from cells_for_tests import ALL_CELLS, draw
 from bptt_verify.cells import elman, elman_charlm, lstm
 from bptt_verify.codegen.kernel import generate
 from bptt_verify.errors import ArrayError, BpttVerifyError, RecurrenceError, UsageError
-from bptt_verify.estimators import Full
+from bptt_verify.estimators import Full, Window
 from bptt_verify.language import Input, State, Step, dot, recurrence
 from bptt_verify.program import evaluate
 
@@ -146,7 +146,12 @@ def test_wrong_seeds_are_refused(method, seeds, words):
         ({"backend": "cuda"}, ["backend='cuda'", "'numpy'"]),
         ({"feedback": "both"}, ["feedback='both'", "'free'"]),
         ({"style": "slow"}, ["style='slow'", "'fast'", "'plain'"]),
-        ({"estimator": 3}, ["estimator=3", "Full()"]),
+        ({"estimator": 3}, ["estimator=3", "Full()", "Window(tau)", "Chunks(k1, k2)", "Randomized(pi)"]),
+        ({"estimator": Window}, ["estimator=<class", "Window(tau)"]),
+        (
+            {"estimator": Window(2), "method": "double_sum"},
+            ["method='double_sum'", "Window(tau=2)", "expected method='recursion'"],
+        ),
     ],
 )
 def test_wrong_arguments_of_generate_are_refused(arguments, words):
