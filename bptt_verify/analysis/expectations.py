@@ -203,7 +203,7 @@ def _warn(growth: float, found: Covariance) -> None:
 def _table(found: Expectation) -> list[str]:
     width = max(map(len, (*found.mean, "block")))
     head = f"{'block':>{width}}      ‖mean‖   deviation   relative   samples for {WANTED:.0%}"
-    lines = [f"gradient of {found.name} with {found.estimator}, T = {len(found.curve)}", head]
+    lines = [f"gradient of {found.name} with {found.estimator!s:.60}, T = {len(found.curve)}", head]
     return lines + [f"{n:>{width}} " + _row(found.mean[n], found.variance[n]) for n in found.mean]
 
 

@@ -78,11 +78,12 @@ def optimal_schedule(
 ) -> OptimalSchedule:
     """The π_1 … π_T with the smallest variance of the parameters' gradient at given arrays (T7).
 
-    The variance is multilinear in κ_t = 1/π_t, the expected cost in π_t. With their derivatives g_t and q_t, a
-    stationary schedule has π_t = √(g_t / (ν q_t)) within its limits, ν such that the budget is met. That is
+    The variance is multilinear in κ_t = 1/π_t, the expected cost in π_t. With their derivatives g_t and q_t,
+    a stationary schedule has π_t = √(g_t / (ν q_t)) within its limits, ν such that the budget is met. That is
     iterated with damping from the constant schedule, and the best one met is kept: it is stationary, which
     need not make it the smallest of all, and it is never worse than the constant one. ξ_1 gates only the
-    gradient of the initial state, which is not counted, and costs a product: π_1 goes to the minimum.
+    gradient of the initial state, which is not counted, and costs a product: π_1 goes to the minimum. So do
+    the gates after the last loss, which nothing passes.
 
     Parameters
     ----------
@@ -107,16 +108,18 @@ def optimal_schedule(
     UsageError
         If ``rec`` is not a Recurrence, the budget cannot be met, or another argument is not as listed.
     ArrayError
-        If an array is missing, unknown, complex, or has a wrong shape or dtype; or the variance is not finite.
+        If an array is missing, unknown, complex, or has a wrong shape or dtype; or the variance is
+        not finite.
     """
     given = ready(rec, "optimal_schedule", arrays)
-    groups = given["weights"].shape[1] if per_sequence else 1
+    _check_options(minimum, per_sequence)
+    steps, batch = given["weights"].shape
+    groups = batch if per_sequence else 1
     cost = cost_of(rec.program, given["weights"], groups)
-    least = Randomized(minimum, per_sequence).pi  # refuses what cannot be one
-    _check_budget(budget, cost, float(least), len(given["weights"]))
+    _check_budget(budget, cost, np.full(steps, float(minimum)))
     with np.errstate(over="ignore", invalid="ignore"):
-        problem = _problem(path_of(rec.program, given), cost, float(budget), float(least), groups)
-        constant = problem.meeting(np.ones(len(given["weights"])))
+        problem = _problem(path_of(rec.program, given), cost, float(budget), float(minimum), groups)
+        constant = problem.meeting(np.ones(steps))
         first, _ = problem.variance(constant)
         if not np.isfinite(first):
             raise ArrayError(
@@ -135,23 +138,33 @@ def optimal_schedule(
     )
 
 
-def _check_budget(budget: Any, cost: Cost, least: float, steps: int) -> None:
-    most = cost.most()
+def _check_options(minimum: Any, per_sequence: Any) -> None:
+    if not _is_number(minimum) or not 0 < minimum <= 1:
+        raise UsageError(f"optimal_schedule: minimum={minimum!r:.60}; expected 0 < minimum ≤ 1.")
+    if not isinstance(per_sequence, bool):
+        raise UsageError(f"optimal_schedule: per_sequence={per_sequence!r:.60}; expected True or False.")
+
+
+def _check_budget(budget: Any, cost: Cost, least: Array) -> None:
+    most, floor = cost.most(), cost.products(least)
     if most == 0:
         raise UsageError(
-            "optimal_schedule: no loss reads a state; expected a product to spend the budget on."
+            "optimal_schedule: weights=0 for every loss that reads a state; expected a loss to pass back."
         )
-    if isinstance(budget, bool) or not isinstance(budget, Real) or not 0 < budget <= most:
+    if not _is_number(budget) or not 0 < budget <= most:
         raise UsageError(
-            f"optimal_schedule: budget={budget!r:.60}; expected an expected number of products above 0 and at "
-            f"most {most}, that with all gates open."
+            f"optimal_schedule: budget={budget!r:.60}; expected a number of products above 0 and at most "
+            f"{most}, that with all gates open."
         )
-    if cost.products(np.full(steps, least)) > budget:
+    if floor > budget:
         raise UsageError(
-            f"optimal_schedule: budget={budget!r:.60}; expected at least "
-            f"{cost.products(np.full(steps, least)):.4g}, the cost with every π_t = minimum={least}. Raise the "
-            "budget or lower the minimum."
+            f"optimal_schedule: budget={budget!r:.60}; expected at least {floor:.4g}, which every "
+            f"π_t = minimum={least[0]:.4g} costs. Raise the budget or lower the minimum."
         )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +211,7 @@ class _Problem:
         return next(pi for pi in ends if self.cost.products(pi) <= self.budget)
 
     def _limited(self, scale: float, shape: Array) -> Array:
-        return np.clip(np.exp(scale) * shape, self.minimum, 1.0)
+        return np.asarray(np.clip(np.exp(scale) * shape, self.minimum, 1.0))
 
 
 def _problem(path: Path, cost: Cost, budget: float, minimum: float, groups: int) -> _Problem:
