@@ -12,20 +12,12 @@ step sends back both, it has two cotangents.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import sympy as sp
 
-from bptt_verify.derivation.equations import (
-    Names,
-    Operands,
-    inline,
-    pointwise,
-    prune,
-    relabel,
-    relabel_expression,
-)
+from bptt_verify.derivation.equations import Names, Operands, inline, pointwise, prune
+from bptt_verify.derivation.shares import Share
 from bptt_verify.program import (
     BATCH,
     TIME,
@@ -71,7 +63,7 @@ def gated_adjoint(program: Program) -> Program:
 def _loss_adjoint(program: Program, gated: bool) -> Program:
     total = program.equation[dict(program.results)["loss"]]
     weights, loss = total.operands
-    return _Reverse(program, keep=("loss",), final="zero", gated=gated).run({loss.name: _Share.of(weights)})
+    return _Reverse(program, keep=("loss",), final="zero", gated=gated).run({loss.name: Share.of(weights)})
 
 
 def cotangent_adjoint(program: Program, gated: bool = False) -> Program:
@@ -87,22 +79,8 @@ def cotangent_adjoint(program: Program, gated: bool = False) -> Program:
         labels = program.labels(results["output"])
         name = reverse.names.unique("output_cotangent")
         reverse.arrays.append(Array(name, "cotangent", labels))
-        seeds[results["output"]] = _Share.of(Ref(name, labels))
+        seeds[results["output"]] = Share.of(Ref(name, labels))
     return reverse.run(seeds)
-
-
-@dataclass(frozen=True)
-class _Share:
-    """One equation's share of a cotangent: pointwise, or (``expr is None``) a contraction."""
-
-    labels: tuple[str, ...]
-    operands: Operands
-    expr: sp.Expr | None
-    source: str = ""
-
-    @staticmethod
-    def of(ref: Ref, source: str = "") -> _Share:
-        return _Share(ref.labels, {symbol(ref): ref}, symbol(ref), source)
 
 
 Key = tuple[str, bool]  # a value, and whether its cotangent is kept apart from what passed a new state
@@ -115,8 +93,8 @@ class _Reverse:
         self.arrays = list(program.arrays)
         self.equations: list[Equation] = list(program.equations)
         self.carries: list[Carry] = list(program.carries)
-        self.shares: dict[Key, list[_Share]] = {}
-        self.back: dict[Key, list[_Share]] = {}  # shares for the previous step's value
+        self.shares: dict[Key, list[Share]] = {}
+        self.back: dict[Key, list[Share]] = {}  # shares for the previous step's value
         self.slices: dict[Key, list[tuple[int, int, Ref]]] = {}
         self.back_name: dict[Key, str] = {}
         self.active = self._active()
@@ -150,7 +128,7 @@ class _Reverse:
                 active.add(e.name)
         return active
 
-    def run(self, seeds: dict[str, _Share]) -> Program:
+    def run(self, seeds: dict[str, Share]) -> Program:
         for name, share in seeds.items():
             self.shares.setdefault(self._key(name, True), []).append(share)
         for c in self.program.carries:
@@ -187,7 +165,7 @@ class _Reverse:
         boundary = self.names.unique(f"{state}_cotangent" if given else f"{state}_beyond")
         self.arrays.append(Array(boundary, "cotangent" if given else "zero", labels[1:]))
         self.carries.append(Carry(name, boundary, 1, self.names.unique(f"{c.boundary}_bar")))
-        self.shares.setdefault((c.value, False), []).append(_Share.of(Ref(name, labels, 1)))
+        self.shares.setdefault((c.value, False), []).append(Share.of(Ref(name, labels, 1)))
 
     def _close_carry(self, c: Carry) -> None:
         labels, name = self.program.labels(c.value), self.back_name[c.value, False]
@@ -233,19 +211,19 @@ class _Reverse:
         name = self.names.unique(f"{e.name}_bar{'_explicit' if key[1] else ''}")
         return self._combine(name, e.labels, shares, alias=True)
 
-    def _combine(self, name: str, labels: tuple[str, ...], shares: list[_Share], alias: bool = False) -> Ref:
+    def _combine(self, name: str, labels: tuple[str, ...], shares: list[Share], alias: bool = False) -> Ref:
         """One equation for the sum of all shares; none where the sum is another array as it stands."""
         if len(shares) == 1 and shares[0].expr is None:
-            share = self._relabelled(shares[0], labels)
+            share = shares[0].relabelled(labels)
             self.equations.append(Contract(name, labels, tuple(share.operands.values())))
             return Ref(name, labels)
         terms: list[sp.Expr] = []
         operands: Operands = {}
-        for share in (self._relabelled(s, labels) for s in shares):
+        for share in (s.relabelled(labels) for s in shares):
             if share.expr is None:
                 part = Ref(self.names.unique(f"{name}_{share.source}"), labels)
                 self.equations.append(Contract(part.name, labels, tuple(share.operands.values())))
-                share = _Share.of(part)
+                share = Share.of(part)
             assert share.expr is not None
             terms.append(share.expr)
             operands.update(share.operands)
@@ -259,17 +237,7 @@ class _Reverse:
         """Whether an array can be used for a cotangent as it is: of this step, with these axes."""
         return ref.labels == labels and not ref.shift and ref.name not in self.program.array
 
-    def _relabelled(self, share: _Share, labels: tuple[str, ...]) -> _Share:
-        if share.labels == labels:
-            return share
-        change = _complete(dict(zip(share.labels, labels, strict=True)), share, labels)
-        if share.expr is None:
-            refs = [relabel(r, change) for r in share.operands.values()]
-            return replace(share, labels=labels, operands={symbol(r): r for r in refs})
-        expr, operands = relabel_expression(share.expr, share.operands, change)
-        return replace(share, labels=labels, operands=operands, expr=expr)
-
-    def _packed(self, e: Equation, slices: list[tuple[int, int, Ref]]) -> list[_Share]:
+    def _packed(self, e: Equation, slices: list[tuple[int, int, Ref]]) -> list[Share]:
         """The cotangent of a pack from those of its slots: packs of slots that do not overlap."""
         layers: list[list[tuple[int, int, Ref]]] = []
         for part in sorted(slices, key=lambda s: s[:2]):
@@ -279,7 +247,7 @@ class _Reverse:
             layer.append(part)
         return [self._layer(e, layer) for layer in layers]
 
-    def _layer(self, e: Equation, slices: list[tuple[int, int, Ref]]) -> _Share:
+    def _layer(self, e: Equation, slices: list[tuple[int, int, Ref]]) -> Share:
         """One pack of cotangents, zero in the slots that have none."""
         axis = _pack_axis(e)
         at, members = 0, []
@@ -290,7 +258,7 @@ class _Reverse:
             at = high
         name = self.names.unique(f"{e.name}_bar")
         self.equations.append(Pack(name, e.labels, tuple(members), axis))
-        return _Share.of(Ref(name, e.labels))
+        return Share.of(Ref(name, e.labels))
 
     def _zero(self, labels: tuple[str, ...]) -> Ref:
         name = self.names.unique("nothing")
@@ -310,12 +278,12 @@ class _Reverse:
                         self.names.unique(f"{r.name}_bar"), r.labels, (bar,), e.axis, low, low + slots
                     )
                     self.equations.append(part)
-                    self._send(r, _Share.of(Ref(part.name, r.labels)), apart)
+                    self._send(r, Share.of(Ref(part.name, r.labels)), apart)
                     low += slots
             case Select(operands=(source,)):
                 self.slices.setdefault(self._key(source.name, apart), []).append((e.low, e.high, bar))
 
-    def _send(self, to: Ref, share: _Share, apart: bool) -> None:
+    def _send(self, to: Ref, share: Share, apart: bool) -> None:
         if to.shift:
             self.back.setdefault((to.name, apart), []).append(share)
         else:
@@ -333,21 +301,21 @@ class _Reverse:
             if set(r.labels) == set(e.labels):
                 expr = symbol(bar) * slope
                 used: Operands = {s: known[s] for s in (symbol(bar), *known) if expr.has(s)}
-                self._send(r, _Share(r.labels, used, expr, e.name), apart)
+                self._send(r, Share(r.labels, used, expr, e.name), apart)
             else:
                 self._send(r, self._summed(e, bar, slope, known, r), apart)
 
-    def _summed(self, e: Pointwise, bar: Ref, slope: sp.Expr, known: Operands, r: Ref) -> _Share:
+    def _summed(self, e: Pointwise, bar: Ref, slope: sp.Expr, known: Operands, r: Ref) -> Share:
         """A broadcast operand: its share is summed over the labels it lacks."""
         if slope == 1:
-            return _Share(r.labels, {symbol(bar): bar}, None, e.name)
+            return Share(r.labels, {symbol(bar): bar}, None, e.name)
         if slope in known and slope != symbol(bar):
-            return _Share(r.labels, {symbol(bar): bar, slope: known[slope]}, None, e.name)
+            return Share(r.labels, {symbol(bar): bar, slope: known[slope]}, None, e.name)
         labels = tuple(x for x in e.labels)
         name = self.names.unique(f"{r.name}_bar_{e.name}_terms")
         self.equations.append(pointwise(name, labels, symbol(bar) * slope, known))
         part = Ref(name, labels)
-        return _Share(r.labels, {symbol(part): part}, None, e.name)
+        return Share(r.labels, {symbol(part): part}, None, e.name)
 
     def _push_contract(self, e: Contract, bar: Ref, apart: bool) -> None:
         for i, r in enumerate(e.operands):
@@ -359,33 +327,16 @@ class _Reverse:
             if not missing:
                 elementwise = any(set(o.labels) == set(r.labels) for o in others) and not summed
                 expr = sp.Mul(*map(symbol, others)) if elementwise else None
-                self._send(r, _Share(r.labels, {symbol(o): o for o in others}, expr, e.name), apart)
+                self._send(r, Share(r.labels, {symbol(o): o for o in others}, expr, e.name), apart)
                 continue
             if len(others) == 1:  # a sum: every entry gets the same cotangent
-                self._send(r, _Share(r.labels, {symbol(bar): bar}, symbol(bar), e.name), apart)
+                self._send(r, Share(r.labels, {symbol(bar): bar}, symbol(bar), e.name), apart)
             else:
                 kept = tuple(x for x in r.labels if x not in missing)
                 part = Ref(self.names.unique(f"{r.name}_bar_{e.name}_part"), kept)
                 self.equations.append(Contract(part.name, kept, tuple(others)))
-                self._send(r, _Share(r.labels, {symbol(part): part}, symbol(part), e.name), apart)
+                self._send(r, Share(r.labels, {symbol(part): part}, symbol(part), e.name), apart)
 
 
 def _pack_axis(e: Equation) -> int:
     return next(i for i, x in enumerate(e.labels) if x.rstrip("'").isdigit())
-
-
-def _complete(change: dict[str, str], share: _Share, labels: tuple[str, ...]) -> dict[str, str]:
-    """Also rename summed labels that would collide with the new ones."""
-    used = {*labels, TIME, BATCH}
-    for x in _all_labels(share.operands.values()):
-        if x not in change and x not in (TIME, BATCH):
-            new = x
-            while new in used:
-                new += "'"
-            change[x] = new
-            used.add(new)
-    return change
-
-
-def _all_labels(refs: Iterable[Ref]) -> list[str]:
-    return list(dict.fromkeys(x for r in refs for x in r.labels))
