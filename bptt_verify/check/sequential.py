@@ -22,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 
-from bptt_verify.check.budgets import FACTORS, PROCESSES, Goal, Plan, Target, pilot_size, planned
+from bptt_verify.check.budgets import FACTORS, Goal, Plan, Target, pilot_size, planned
 from bptt_verify.check.intervals import MISSED, along, at_least, catoni
 from bptt_verify.check.problem import Array
 
@@ -32,6 +32,7 @@ CHUNK = 500  # samples between two looks
 
 Draw = Callable[[int], Mapping[str, Array]]
 State = Literal["right", "wrong", "open"]
+NOT_FINITE = "it is not finite"
 RARE = "rare large values dominate its second moment, so that no number of samples tells it"
 
 
@@ -140,7 +141,7 @@ class _Track:
         with np.errstate(all="ignore"):
             residuals = (samples - self.target.values) / self.target.scale
         if not np.all(np.isfinite(residuals)):
-            self._decide("wrong", "it is not finite", len(samples))
+            self._decide("wrong", NOT_FINITE, len(samples))
         elif self.plan is None or self.count < self.pilot:
             self._remember(samples, residuals)
             if self.count >= self.pilot:

@@ -1,0 +1,231 @@
+"""The exact channel: a function that takes its gates is run on every outcome of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from bptt_verify.check import Array, Arrays, Case, Problem, complex_gradient, judge_gradient
+from bptt_verify.check.contract import call, contract_evidence, copies, provided, visit
+from bptt_verify.check.enumeration import Mean
+from bptt_verify.derivation import gated_adjoint
+from bptt_verify.language import Recurrence
+from bptt_verify.program import Program
+from bptt_verify.verdict import Evidence, Finding, combine
+from bptt_verify.verify.cases import Regime, recurrence_cases
+from bptt_verify.verify.channels import Gated
+from bptt_verify.verify.gatefaults import Observation, agree, gate_diagnosis, gated_gradients
+from bptt_verify.verify.problems import Inputs, Reduction, recurrence_problem
+from bptt_verify.verify.schedules import MOST, Law
+
+REGIMES = (
+    Regime("one step", 1, 2, 1.0),
+    Regime("two steps", 2, 1, 1.0),
+    Regime("batch", 3, 3, 1.0),
+    Regime("saturated", 4, 2, 3.0),
+    Regime("vanishing", 5, 2, 0.15),
+    Regime("growing", 6, 2, 1.7),
+    Regime("large", 3, 4, 1.0, size=1e3),
+)
+LONG = (Regime("longer", 12, 2, 1.0), Regime("long", 30, 2, 1.0))
+LARGEST = 10  # random gates that a given schedule may have
+DRAWS = 4  # outcomes of a case that are looked at one by one
+DIAGNOSED = 8  # longer cases add nothing to a diagnosis but time
+SEVERAL = 600  # blocks up to this size are compared as a whole
+
+Found = tuple[tuple[Evidence, ...], tuple[str, ...], str | None]
+
+
+def exact_evidence(
+    rec: Recurrence, fn: Gated, inputs: Inputs, reduction: Reduction, rng: np.random.Generator
+) -> Found:
+    """Evidence, notes, and the known mistake, for a function whose gates are an argument."""
+    problem = recurrence_problem(rec, fn.adapted, inputs, reduction, cases=lambda r, g: _cases(r, g, fn.law))
+    cases = list(problem.draw(rng))
+    if fn.law.steps is not None:
+        problem = replace(problem, shorten=None)
+    small = [c for c in (_cut(problem, c, fn.law) for c in cases) if c is not None]
+    problem = replace(problem, provides_loss=_provides_loss(fn, (small or cases)[0]))
+    single = _outcome_evidence(fn, problem, small or cases, rng)
+    evidence: tuple[Evidence, ...] = (single,)
+    notes: tuple[str, ...] = ()
+    if small and single.verdict == "verified":
+        found, notes = _mean_evidence(fn, problem, small, rng)
+        evidence += found
+    if combine(e.verdict for e in evidence) == "refuted":
+        return evidence, notes, gate_diagnosis(rec, _observations(fn, problem, small or cases, rng))
+    large = cases if inputs is not None else _long_cases(rec, fn, reduction, rng)
+    more, said = _recursion_evidence(rec, fn, problem, small, large, rng)
+    return (*evidence, *more), (*notes, *_cut_notes(cases, small), *said), None
+
+
+def _cases(rec: Recurrence, rng: np.random.Generator, law: Law) -> Iterator[Case]:
+    regimes: tuple[Regime, ...] = REGIMES if law.given else REGIMES + LONG
+    if law.steps is not None:
+        chosen = REGIMES[1:] if law.steps <= MOST else REGIMES[2:3]
+        regimes = tuple(replace(r, steps=law.steps) for r in chosen)
+    if law.per_sequence:
+        regimes = tuple(replace(r, batch=min(r.batch, max(1, MOST // min(r.steps, 3)))) for r in regimes)
+    yield from recurrence_cases(rec, rng, regimes)
+
+
+def _long_cases(rec: Recurrence, fn: Gated, reduction: Reduction, rng: np.random.Generator) -> list[Case]:
+    steps = fn.law.steps
+    regimes = LONG if steps is None else (replace(LONG[0], steps=steps),)
+    problem = recurrence_problem(
+        rec, fn.adapted, None, reduction, cases=lambda r, g: recurrence_cases(r, g, regimes)
+    )
+    return list(problem.draw(rng))
+
+
+def _shape(arrays: Arrays) -> tuple[int, int]:
+    """T and B."""
+    steps, batch = arrays["weights"].shape
+    return int(steps), int(batch)
+
+
+def _cut(problem: Problem, case: Case, law: Law) -> Case | None:
+    """A case with so few gates that all outcomes can be computed; its first steps, where there are more."""
+    steps, batch = _shape(case.arrays)
+    if np.sum(law.telling(steps, batch) < 1) <= LARGEST:
+        return case
+    fewer = MOST // (batch if law.per_sequence else 1)
+    if problem.shorten is None or fewer == 0:
+        return None
+    size = f"(T={steps}, B={batch})"
+    return Case(
+        f"{case.name.removesuffix(size)}first {fewer} steps (T={fewer}, B={batch})",
+        problem.shorten(case.arrays, fewer),
+    )
+
+
+def _cut_notes(cases: Sequence[Case], small: Sequence[Case]) -> tuple[str, ...]:
+    if not small:
+        return ("there are too many outcomes to compute the mean",)
+    longest = max(_shape(c.arrays)[0] for c in small)
+    cut = any(_shape(c.arrays)[0] > longest for c in cases)
+    return (f"the mean over all outcomes was computed for the first {longest} steps",) if cut else ()
+
+
+def _provides_loss(fn: Gated, case: Case) -> bool:
+    """Whether the function returns more than gradients; a function that fails is asked again later."""
+    keep = np.ones(fn.law.telling(*_shape(case.arrays)).shape)
+    try:
+        loss, _ = fn(copies(case.arrays), keep, keep)
+    except Exception:  # whatever it raises, the first evidence quotes it
+        return True
+    return not (isinstance(loss, float) and np.isnan(loss))
+
+
+def _outcome_evidence(
+    fn: Gated, problem: Problem, cases: Sequence[Case], rng: np.random.Generator
+) -> Evidence:
+    """Single outcomes: what is returned, whether it repeats, and what happens to the inputs."""
+    chosen = [cases[k] for k in sorted({0, len(cases) // 2, len(cases) - 1})]
+    visits = []
+    for case in chosen:
+        for pi, keep in _draws(fn.law, case.arrays, rng, 2):
+            at = Case(f"{case.name}, one outcome of the gates", case.arrays)
+            visits.append(visit(lambda arrays, k=keep, p=pi: fn(arrays, k, p), problem, at, rng))
+    return contract_evidence(visits)
+
+
+def _draws(law: Law, arrays: Arrays, rng: np.random.Generator, count: int) -> Iterator[tuple[Array, Array]]:
+    """Probabilities and random outcomes of the gates, in which few are closed; the first time all are open."""
+    steps, batch = _shape(arrays)
+    pi = law.gates(law.probabilities(steps), batch)
+    for k in range(count):
+        yield pi, np.where(rng.random(pi.shape) < (1.0 if k == 0 else np.maximum(pi, 0.5)), 1.0, 0.0)
+
+
+def _mean_evidence(
+    fn: Gated, problem: Problem, cases: Sequence[Case], rng: np.random.Generator
+) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:
+    """The mean over all outcomes, judged as any gradient is."""
+    mean = Mean(fn, lambda arrays: fn.law.telling(*_shape(arrays)))
+    found, notes = judge_gradient(mean, replace(problem, draw=lambda _: cases), rng)
+    told = [_told(e, mean, problem, cases) for e in found if (e.name, e.verdict) != ("contract", "verified")]
+    if mean.uneven:
+        words = f"the loss depends on the gates: {mean.uneven}"
+        told.append(Evidence("loss at all gates", "tested", "refuted", words, (Finding(words),)))
+    if not mean.varies:
+        notes += ("no gradient depends on the gates: the whole gradient is computed each time",)
+    return tuple(told), notes
+
+
+def _told(e: Evidence, mean: Mean, problem: Problem, cases: Sequence[Case]) -> Evidence:
+    """The evidence of a gradient as that of a mean, with the size of the bias."""
+    if e.name in ("loss", "contract"):
+        return e if e.name == "loss" else replace(e, name="contract of the mean")
+    steps = sorted({_shape(c.arrays)[0] for c in cases})
+    listed = ", ".join(map(str, steps))
+    return replace(
+        e,
+        name=f"mean over all outcomes, {e.name}",
+        summary=f"{e.summary}; all outcomes of the gates at T = {listed}, {mean.calls} calls",
+        findings=tuple(_biased(f, mean, problem, cases) for f in e.findings),
+    )
+
+
+def _biased(f: Finding, mean: Mean, problem: Problem, cases: Sequence[Case]) -> Finding:
+    what = f.what.replace(f"dL/d{f.block} is wrong", f"the mean of dL/d{f.block} is biased", 1)
+    arrays = next((c.arrays for c in cases if c.name == f.case), None)
+    if arrays is None or f.block is None or np.size(arrays[f.block]) > SEVERAL:
+        return replace(f, what=what)
+    with np.errstate(all="ignore"):
+        wanted = complex_gradient(problem.loss, arrays, f.block)
+        size = float(np.linalg.norm(mean(arrays)[1][f.block] - wanted) / np.linalg.norm(wanted))
+    if not np.isfinite(size):
+        return replace(f, what=what)
+    return replace(f, what=f"{what}; the bias is {100 * size:.3g} % of the norm of the block")
+
+
+def _observations(
+    fn: Gated, problem: Problem, cases: Sequence[Case], rng: np.random.Generator
+) -> list[Observation]:
+    """What the function returns at some gates of some cases that are long enough to tell."""
+    told = [c for c in cases if 2 < _shape(c.arrays)[0] <= DIAGNOSED] or list(cases)[:1]
+    return [o for c in told[:4] for o in _observed(fn, problem, c, rng)]
+
+
+def _observed(fn: Gated, problem: Problem, case: Case, rng: np.random.Generator) -> Iterator[Observation]:
+    steps, batch = _shape(case.arrays)
+    for pi, keep in _draws(fn.law, case.arrays, rng, DRAWS):
+        result = call(lambda arrays, k=keep, p=pi: fn(arrays, k, p), copies(case.arrays))
+        by_sequence = (np.broadcast_to(a.T, (batch, steps)).T for a in (keep, pi))
+        grads = provided(problem, case.arrays, result)
+        if grads:
+            yield Observation(case.arrays, *by_sequence, grads)
+
+
+def _is_recursion(program: Program, o: Observation) -> bool:
+    return agree(o.grads, gated_gradients(program, o.arrays, o.keep / o.pi))
+
+
+def _recursion_evidence(
+    rec: Recurrence,
+    fn: Gated,
+    problem: Problem,
+    small: Sequence[Case],
+    large: Sequence[Case],
+    rng: np.random.Generator,
+) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:
+    """Whether the function is the gated recursion, whose mean is proved, at more steps than can be enumerated."""
+    program = gated_adjoint(rec.program)
+    same = [all(_is_recursion(program, o) for o in _observed(fn, problem, c, rng)) for c in large]
+    listed = ", ".join(str(_shape(c.arrays)[0]) for c in large)
+    if all(same):
+        words = f"{DRAWS * len(large)} outcomes at T = {listed}: equal to the gated recursion, whose mean is proved (T7)"
+        return (Evidence("gated recursion", "tested", "verified", words),), ()
+    seen = [o for c in small[2:4] for o in _observed(fn, problem, c, rng)]
+    if small and not all(_is_recursion(program, o) for o in seen):
+        longest = max(_shape(c.arrays)[0] for c in small)
+        return (), (
+            f"it is another estimator than the gated recursion; T above {longest} was not judged exactly",
+        )
+    if small and not fn.law.given:
+        return (), (f"at T = {listed} it is another estimator than the gated recursion",)
+    words = f"not the gated recursion at T = {listed}, and what its mean is there cannot be computed"
+    return (Evidence("gated recursion", "tested", "inconclusive", words),), ()
