@@ -1,11 +1,13 @@
 """Proofs for every T: a small trusted kernel of rules, and the claims proved with it.
 
 ``kernel`` is what must be trusted. ``calculation`` writes proofs, ``claims`` are the proofs, ``printing``
-and ``explanation`` show them, ``evaluation`` looks at what was proved with matrices of integers.
+and ``explanation`` show them, ``evaluation`` looks at what was proved with matrices of integers, and
+``counterexamples`` at what is false.
 """
 
 from bptt_verify.proof.claims.catalogue import CLAIMS, GeneralClaim, Part, labels
-from bptt_verify.proof.evaluation import Counterexample, counterexample, evaluated
+from bptt_verify.proof.counterexamples import Counterexample, counterexample
+from bptt_verify.proof.evaluation import evaluated
 from bptt_verify.proof.explanation import Chain, Link, explained
 from bptt_verify.proof.kernel import Statement, Theorem, replay
 

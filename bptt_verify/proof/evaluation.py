@@ -1,7 +1,8 @@
 """Exact values of terms: every letter a matrix of integers, every index a number.
 
 This is a look at a theorem that shares nothing with its proof but the meaning of the terms: sums are
-added up, ordered products multiplied out, definitions computed step by step.
+added up, ordered products multiplied out, definitions computed step by step, and means added up over all
+values of the independent random numbers that enter them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from bptt_verify.proof.kernel import (
     Definition,
     Entry,
     Letter,
+    Mean,
     Norm,
     Ordered,
     Statement,
@@ -27,11 +29,11 @@ from bptt_verify.proof.kernel import (
     Total,
     Trace,
     Transpose,
-    entries,
     shape,
 )
 
-Value = Any  # an int, or a matrix of ints (an array of dtype object)
+Value = Any  # an int or a fraction, or a matrix of them (an array of dtype object)
+Law = tuple[tuple[Value, Fraction], ...]  # the values of an independent random number, with probabilities
 Indices = Mapping[sp.Symbol, int]
 Draw = Callable[[Letter, tuple[int, ...], tuple[int, ...]], Value]
 
@@ -44,14 +46,20 @@ class Model:
     ----------
     sizes : mapping of str to int
     draw : callable
-        ``draw(letter, at, shape)`` gives the matrix of a letter that is not defined.
+        ``draw(letter, at, shape)`` gives the matrix of a letter that is not defined; of an independent
+        random one, its Law.
     definitions : tuple of Definition
+    rng : numpy.random.Generator
+        For the outcome at which a statement about random letters is evaluated.
     """
 
     sizes: Mapping[str, int]
     draw: Draw
     definitions: tuple[Definition, ...] = ()
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     drawn: dict[tuple[Any, ...], Value] = field(default_factory=dict)
+    outcome: dict[tuple[Any, ...], Value] = field(default_factory=dict)
+    averaging: bool = False
 
     def entry(self, letter: Letter, at: tuple[int, ...], indices: Indices) -> Value:
         """One member of a family: by definition if a case of one applies, drawn otherwise."""
@@ -65,7 +73,39 @@ class Model:
         if key not in self.drawn:
             of = tuple(self.sizes.get(w, 1) for w in (letter.rows, letter.columns) if w)
             self.drawn[key] = self.draw(letter, at, of)
-        return self.drawn[key]
+        return self._gate(key) if letter.random == "independent" else self.drawn[key]
+
+    def _gate(self, key: tuple[Any, ...]) -> Value:
+        """The value of an independent random number: of this outcome, or of the one being averaged over."""
+        if key not in self.outcome:
+            if self.averaging:
+                raise _UndecidedError(key)
+            law: Law = self.drawn[key]
+            self.outcome[key] = law[self.rng.integers(len(law))][0]
+        return self.outcome[key]
+
+    def _mean(self, term: sp.Expr, here: Indices, outside: Indices) -> Value:
+        before = self.outcome, self.averaging
+        self.averaging = True
+        try:
+            return self._averaged(term, here, outside, {})
+        finally:
+            self.outcome, self.averaging = before
+
+    def _averaged(
+        self, term: sp.Expr, here: Indices, outside: Indices, decided: dict[tuple[Any, ...], Value]
+    ) -> Value:
+        """The mean where some independent numbers are decided: over the values of the next one."""
+        self.outcome = decided
+        try:
+            return self._value(term, here, outside)
+        except _UndecidedError as undecided:
+            key = undecided.args[0]
+        parts = [
+            _multiply(chance, self._averaged(term, here, outside, {**decided, key: value}))
+            for value, chance in self.drawn[key]
+        ]
+        return _folded(parts, _add, 0)
 
     def value(self, term: sp.Expr, indices: Indices) -> Value:
         """The value of a term. A number stands for that multiple of the identity."""
@@ -89,6 +129,8 @@ class Model:
                 return np.transpose(of(term.args[0]))
             case Norm():
                 return _norm(of(term.args[0]))
+            case Mean():
+                return self._mean(term.args[0], here, outside)
             case Trace():
                 return self._trace(term.args[0], of(term.args[0]))
             case sp.Add():
@@ -114,6 +156,10 @@ class Model:
         if s.relation == "≤":
             return bool(left <= right)
         return bool(np.all(_add(left, _multiply(-1, right)) == 0))
+
+
+class _UndecidedError(Exception):
+    """An independent random number has no value yet, in the outcome that is averaged over."""
 
 
 def number(expr: sp.Expr, indices: Indices) -> int:
@@ -151,10 +197,23 @@ def _norm(a: Value) -> Value:
     return np.abs(a).sum(axis=1).max() if np.ndim(a) else abs(a)
 
 
+PROBABILITIES = (Fraction(1, 2), Fraction(1, 3), Fraction(2, 3))
+
+
+def gate_law(pi: Fraction, weight: Fraction | None = None) -> Law:
+    """0 with probability 1 - π, and otherwise the weight: 1/π, if none is given."""
+    return (0, 1 - pi), (1 / pi if weight is None else weight, pi)
+
+
 def integers(rng: np.random.Generator, most: int = 2) -> Draw:
-    """Draw matrices of integers between -most and most; nonnegative where the letter is."""
+    """Draw matrices of integers between -most and most; nonnegative where the letter is.
+
+    An independent random number is 1/π with a probability π of 1/2, 1/3 or 2/3, and 0 otherwise.
+    """
 
     def draw(letter: Letter, at: tuple[int, ...], shape: tuple[int, ...]) -> Value:
+        if letter.random == "independent":
+            return gate_law(PROBABILITIES[rng.integers(len(PROBABILITIES))])
         low = 0 if letter.nonnegative else -most
         drawn = rng.integers(low, most + 1, size=shape)
         return drawn.astype(object) if shape else int(drawn)
@@ -202,76 +261,3 @@ def _check_assumption(a: Statement, model: Model, indices: Indices, span: range)
         own = {**indices, **dict(zip(a.every, values, strict=True))}
         if all(number(g, own) >= 0 for g in a.given) and not model.holds(a, own):
             raise ProofError(f"evaluated: the model does not satisfy the assumption {a} at {own}.")
-
-
-@dataclass(frozen=True)
-class Counterexample:
-    """Integers for which a statement is false.
-
-    Attributes
-    ----------
-    indices : dict of str to int
-    sizes : dict of str to int
-    letters : dict of str to matrix
-        Every member of a family that the two sides need, such as ``"J(2)"``.
-    left, right : int or matrix
-        The two sides.
-    """
-
-    indices: dict[str, int]
-    sizes: dict[str, int]
-    letters: dict[str, Value]
-    left: Value
-    right: Value
-
-    def __str__(self) -> str:
-        def plain(v: Value) -> str:
-            return str(v.tolist() if np.ndim(v) else v)
-
-        at = ", ".join(f"{k} = {v}" for k, v in self.indices.items())
-        given = ", ".join(f"{k} = {plain(v)}" for k, v in self.letters.items())
-        return f"at {at}, with {given}: left {plain(self.left)}, right {plain(self.right)}"
-
-
-def counterexample(
-    s: Statement,
-    definitions: tuple[Definition, ...] = (),
-    *,
-    most: int = 5,
-    size: int = 2,
-    tries: int = 20,
-    draw: Callable[[np.random.Generator, int], Any] = integers,
-) -> Counterexample | None:
-    """The smallest integers found for which a statement is false: least indices, sizes, then entries.
-
-    Returns
-    -------
-    Counterexample or None
-        None if all that was tried satisfies the statement, which proves nothing.
-    """
-    words = sorted({w for e in _letters(s, definitions) for w in (e.rows, e.columns) if w not in ("", "1")})
-    parameters = frozenset().union(*(d.free for d in definitions))
-    every = cases(s, most, parameters)
-    for indices in sorted(every, key=lambda v: (max(v.values(), default=0), sum(v.values()))):
-        for n in range(1, size + 1):
-            for attempt in range(tries):
-                sizes = dict.fromkeys(words, n)
-                rng = np.random.default_rng([attempt, n])
-                model = Model(sizes, draw(rng, 1 + attempt // 10), definitions)
-                if not model.holds(s, indices):
-                    return _found(s, model, indices)
-    return None
-
-
-def _letters(s: Statement, definitions: tuple[Definition, ...]) -> set[Letter]:
-    terms = [s.left, s.right, *(c.body for d in definitions for c in d.cases)]
-    return {e.letter for term in terms for e, _ in entries(term)}
-
-
-def _found(s: Statement, model: Model, indices: Indices) -> Counterexample:
-    left, right = model.value(s.left, indices), model.value(s.right, indices)
-    letters = {
-        f"{k.name}({','.join(map(str, at))})" if at else k.name: v for (k, at), v in model.drawn.items()
-    }
-    names = {str(k): v for k, v in indices.items()}
-    return Counterexample(names, dict(model.sizes), letters, left, right)

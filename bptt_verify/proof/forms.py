@@ -8,29 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 
 import sympy as sp
 
 from bptt_verify.errors import ProofError
 from bptt_verify.proof.calculation import Calculation, Given
-from bptt_verify.proof.claims.letters import J, earlier, i, product, s, t
+from bptt_verify.proof.claims.letters import J, i, product, s, t
+from bptt_verify.proof.claims.windows import joined
 from bptt_verify.proof.kernel import (
     Entry,
     Ordered,
     Theorem,
     Total,
     Transpose,
-    at_least,
     distribute,
     empty_product,
     empty_sum,
     equal,
-    equation,
     factors,
     free,
-    induction,
     instantiate,
     one_factor,
     one_term,
@@ -48,22 +45,6 @@ from bptt_verify.proof.kernel import (
 
 MOST_STEPS = 200
 Rule = Callable[[sp.Expr, Given], Theorem]
-
-
-@cache
-def joined() -> Theorem:
-    """``(J_t … J_{s+1}) (J_s … J_i) = J_t … J_i`` where i - 1 ≤ s ≤ t."""
-    near = at_least(s, i - 1)
-    claim = equation(product(t, s + 1) * product(s, i), product(t, i), near, at_least(t, s))
-    base = Calculation(claim.at({t: s}).left, near).by(empty_product)
-    known, u = earlier(claim, t, s)
-    step = (
-        Calculation(claim.left, near, at_least(t, s + 1))
-        .rewrite(peel_newest(product(t, s + 1), (at_least(t, s + 1),)))
-        .use(known, {u: t - 1})
-        .back(peel_newest(product(t, i), (near, at_least(t, s + 1))))
-    )
-    return induction(claim, t, s, 1, base.theorem, step.theorem)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import sympy as sp
 
 from bptt_verify.proof.kernel import (
     Entry,
+    Mean,
     Norm,
     Ordered,
     Statement,
@@ -30,7 +31,7 @@ class Hand:
     ----------
     entry : callable
         A letter's name and its index, for example ``("J", "t")``.
-    total, norm, trace, power, fraction : callable
+    total, norm, mean, trace, power, fraction : callable
     transpose, dots, at_most : str
     """
 
@@ -41,6 +42,7 @@ class Hand:
     transpose: str
     dots: str
     norm: tuple[str, str]
+    mean: tuple[str, str]
     trace: str
     brackets: tuple[str, str]
     at_most: str
@@ -67,6 +69,8 @@ def _letter_latex(name: str) -> str:
     name = name.replace("∂⁺", r"\partial^{+} ").replace("∂", r"\partial ")
     stem, _, rest = name.partition("_")
     stem = "".join(_GREEK.get(ch, ch) for ch in stem)
+    stem, _, above = stem.partition("^")
+    stem += f"^{{{above}}}" * bool(above)
     return f"{stem}_{{{rest}}}" if rest else stem
 
 
@@ -74,9 +78,13 @@ _GREEK = {
     "α": r"\alpha",
     "β": r"\beta",
     "γ": r"\gamma",
+    "κ": r"\kappa",
     "λ": r"\lambda",
     "μ": r"\mu",
+    "ξ": r"\xi",
     "ρ": r"\rho",
+    "τ": r"\tau",
+    "Ĝ": r"\hat{G}",
 }
 
 
@@ -98,6 +106,7 @@ TEXT = Hand(
     transpose="ᵀ",
     dots=" ⋯ ",
     norm=("‖", "‖"),
+    mean=("E[", "]"),
     trace="tr",
     brackets=("(", ")"),
     at_most="≤",
@@ -112,6 +121,7 @@ LATEX = Hand(
     transpose=r"^{\top}",
     dots=r" \cdots ",
     norm=(r"\left\Vert ", r" \right\Vert"),
+    mean=(r"\mathbb{E}\left[ ", r" \right]"),
     trace=r"\operatorname{tr}",
     brackets=(r"\left( ", r" \right)"),
     at_most=r"\le",
@@ -148,6 +158,8 @@ def written(term: sp.Expr, hand: Hand = TEXT) -> str:
             return _grouped(term.args[0], hand) + hand.transpose
         case Norm():
             return hand.norm[0] + bare(term.args[0], hand) + hand.norm[1]
+        case Mean():
+            return hand.mean[0] + bare(term.args[0], hand) + hand.mean[1]
         case Trace():
             return hand.trace + _in_brackets(bare(term.args[0], hand), hand)
         case sp.Add():
@@ -175,7 +187,7 @@ def _in_brackets(text: str, hand: Hand) -> str:
 def _grouped(term: sp.Expr, hand: Hand) -> str:
     """A term that something is attached to."""
     text = written(term, hand)
-    single = isinstance(term, Entry | Norm | Trace) or term.is_Number
+    single = isinstance(term, Entry | Norm | Mean | Trace) or term.is_Number
     bracketed = isinstance(term, Ordered) and not _is_power(term)
     if isinstance(term, Entry) and "/" in term.letter.name:
         single = False
@@ -201,17 +213,21 @@ def _unbracketed(term: Ordered, hand: Hand) -> str:
 def _sum(term: sp.Add, hand: Hand) -> str:
     text = ""
     for part in sorted(term.args, key=_order):
-        negative = part.could_extract_minus_sign() and factors(part)[0].is_negative
+        negative = _is_negative(part)
         body = written(-part if negative else part, hand)
         text += (" - " if negative else " + ") + body if text else ("-" if negative else "") + body
     return text
 
 
+def _is_negative(part: sp.Expr) -> bool:
+    return bool(part.as_coeff_Mul()[0].is_negative)
+
+
 def _order(part: sp.Expr) -> tuple[int, int, int, str]:
     """Single letters first, then products, then sums: the order of the formulas in a textbook."""
-    has_total = part.has(Total)
-    count = len(list(entries(part)))
-    return (int(has_total), count, int(factors(part)[0].is_negative or 0), str(part))
+    if part.is_Number and _is_negative(part):
+        return (2, 0, 0, "")
+    return (int(part.has(Total)), len(list(entries(part))), int(_is_negative(part)), str(part))
 
 
 def _product(term: sp.Mul, hand: Hand) -> str:
@@ -284,4 +300,4 @@ class Written:
     @staticmethod
     def of(write: Callable[[Hand], str]) -> Written:
         """From a function that writes it in either."""
-        return Written(write(TEXT), write(LATEX))
+        return Written(write(TEXT), write(LATEX).replace("τ", r"\tau "))

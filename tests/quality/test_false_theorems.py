@@ -14,7 +14,8 @@ from bptt_verify.proof.claims.letters import A, J, T, c, earlier, i, k, product,
 from bptt_verify.proof.claims.linear import V, W_hh, W_qh, g, gradient_of_matrix, h, left, right
 from bptt_verify.proof.claims.misprints import ascending, misprints
 from bptt_verify.proof.claims.unrolled import SENSITIVITY, G
-from bptt_verify.proof.evaluation import Model, counterexample, evaluated, integers
+from bptt_verify.proof.counterexamples import counterexample
+from bptt_verify.proof.evaluation import Model, evaluated, integers
 from bptt_verify.proof.kernel import (
     Letter,
     Ordered,

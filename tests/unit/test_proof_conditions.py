@@ -23,6 +23,7 @@ from bptt_verify.proof.kernel import (
     Case,
     Definition,
     Letter,
+    Mean,
     Norm,
     Ordered,
     Total,
@@ -51,11 +52,13 @@ LETTERS = {
     ("n", "p"): (Letter("A", "n", "p"),),
     ("p", "n"): (Letter("B", "p", "n"),),
     ("p", "p"): (Letter("P", "p", "p"),),
-    (): (Letter("μ"), Letter("ρ", nonnegative=True)),
+    (): (Letter("μ"), Letter("ρ", nonnegative=True), Letter("ξ", random="independent")),
 }
+XI = LETTERS[()][-1]
 SHAPES = st.sampled_from(list(LETTERS))
 MATRICES = st.sampled_from([of for of in LETTERS if of])
 F = Letter("F", "n", "n")  # will be defined
+Z = Letter("z", "n", "n", random="derived")  # so will this
 
 ordinary = settings(
     deadline=None,
@@ -110,6 +113,7 @@ def terms(draw, of, depth=2):
     square = of == () or of[0] == of[1]
     kinds = ["entry"] + ["sum", "product", "product", "total"] * (depth > 0)
     kinds += ["number"] * square + ["ordered", "power"] * (square and depth > 0)
+    kinds += ["mean"] * (depth > 0)
     kinds += ["transpose"] * (depth > 0 and of != ()) + ["norm", "trace"] * (depth > 0 and of == ())
     match draw(st.sampled_from(kinds)):
         case "entry":
@@ -126,6 +130,8 @@ def terms(draw, of, depth=2):
             return draw(binders(Ordered, of, depth - 1))
         case "power":
             return draw(terms(of, depth - 1)) ** 2
+        case "mean":
+            return Mean(draw(terms(of, depth - 1)))
         case "transpose":
             return Transpose(draw(terms(of[::-1], depth - 1)))
         case "norm":
@@ -437,6 +443,10 @@ ONE_TERM_RULES = (
     kernel.norm_of_number,
     kernel.submultiplicative,
     kernel.triangle,
+    kernel.mean_of_sum,
+    kernel.mean_of_constant,
+    kernel.mean_of_transpose,
+    kernel.constants_out,
 )
 
 
@@ -673,17 +683,62 @@ def induction(draw):
     return kernel.induction(claim, t, limit, onward, base, step)
 
 
+def mean_rule(rule, *kinds):
+    """Of a mean of something of these kinds."""
+
+    def of(draw):
+        shape = draw(SHAPES)
+        inner = {
+            "sum": lambda: draw(terms(shape, 1)) + draw(terms(shape, 1)),
+            "total": lambda: Total(draw(terms(shape, 1)), *_limits(draw)),
+            "product": lambda: draw(products(shape, 1)) * draw(st.sampled_from([1, 2, XI(t), XI()])),
+            "transpose": lambda: Transpose(draw(terms(shape, 1))),
+            "any": lambda: draw(terms(shape, 1)),
+        }[draw(st.sampled_from(kinds))]()
+        return rule(_formed(Mean(inner)), given_of(draw))
+
+    return of
+
+
+def random_definition(draw):
+    """z by recursion, with gates near its step, and perhaps one gate for all steps."""
+    onward, J = draw(st.sampled_from([1, -1])), LETTERS["n", "n"][0]
+    near = XI(t + draw(st.integers(-1, 1)))
+    gate = draw(st.sampled_from([near, near, near, XI() * near, sp.S.One, near**2]))
+    summed = draw(st.sampled_from([0, 0, 0, Total(XI(k), k, 0, t), Total(XI(k) * Z(k), k, 0, t - 1)]))
+    body = draw(st.sampled_from([J(t) + gate * Z(t - onward), gate * J(t) * Z(t - onward) + summed * J(t)]))
+    cases = (Case((t, -t), J(0)), Case((onward * t - 1,), body))
+    return Definition(Z, t, cases, onward)
+
+
+def independence(draw):
+    """A gate beside a derived letter some steps away, which it may enter or not."""
+    definition, at = random_definition(draw), draw(positions())
+    gate = XI(at)
+    z = Z(draw(st.sampled_from([at + s for s in range(-2, 3)] + [t, i])))
+    late, early = Total(XI(k), k, at + 1, at + 2), Total(XI(k) * Z(k), k, 0, at - 1)
+    other = draw(st.sampled_from([z, z, z * Transpose(z), z * XI(t), late * z, early, z + XI() * z]))
+    factor = draw(st.sampled_from([gate, gate, gate**2, gate - 1, XI(), late]))
+    mean = Mean(factor * other * draw(st.sampled_from([1, XI(i), Mean(z)])))
+    return kernel.independence(_formed(mean), factor, (definition,), given_of(draw))
+
+
 RULES = {
     "assume": [assume_],
+    "constants_out": [mean_rule(kernel.constants_out, "product", "product", "any")],
     "discharge": [discharge],
     "distribute": [distribute],
     "empty_product": [product_rule(kernel.empty_product, lambda x: at_least(x.low - 1, x.high))],
     "empty_sum": [sum_rule(kernel.empty_sum, lambda x: at_least(x.low - 1, x.high))],
     "exchange": [exchange],
     "first_term": [sum_rule(kernel.first_term, lambda x: at_least(x.high, x.low))],
+    "independence": [independence],
     "induction": [induction],
     "instantiate": [instantiate],
     "last_term": [sum_rule(kernel.last_term, lambda x: at_least(x.high, x.low))],
+    "mean_of_constant": [mean_rule(kernel.mean_of_constant, "any", "sum", "total", "product")],
+    "mean_of_sum": [mean_rule(kernel.mean_of_sum, "sum", "total")],
+    "mean_of_transpose": [mean_rule(kernel.mean_of_transpose, "transpose")],
     "norm_of_number": [norm_of_number],
     "one_factor": [one_factor],
     "one_term": [one_term],
@@ -716,8 +771,15 @@ def test_every_rule_is_here():
 
 def numbers_0_and_1(seed):
     """Small values, so that assumptions are often true."""
-    bits = np.random.default_rng(seed).integers
-    return lambda letter, at, of: bits(0, 2, size=of).astype(object) if of else int(bits(0, 2))
+    rng = np.random.default_rng(seed)
+    law, bits = integers(rng), rng.integers
+
+    def draw(letter, at, of):
+        if letter.random == "independent":
+            return law(letter, at, of)
+        return bits(0, 2, size=of).astype(object) if of else int(bits(0, 2))
+
+    return draw
 
 
 @pytest.mark.parametrize(("name", "make"), [(n, m) for n, makers in RULES.items() for m in makers])

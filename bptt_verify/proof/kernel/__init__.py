@@ -2,13 +2,13 @@
 
 Read it in this order: ``indices``, ``terms``, ``binding``, ``conditions``, ``polynomials``,
 ``definitions``, ``theorems``, then the rules: ``equality`` (with ``positions`` and ``signs``), ``sums``,
-``products``, ``norms``, ``induction``.
+``products``, ``norms``, ``means``, ``induction``.
 
 What is trusted besides: Python; of SymPy the arithmetic of integers, expansion of commuting polynomials,
 and ``Add`` and ``Mul`` as containers that keep the order of factors that do not commute.
 """
 
-from bptt_verify.proof.kernel.binding import entries, equal, free, power, substitute
+from bptt_verify.proof.kernel.binding import entries, equal, free, is_random, power, substitute
 from bptt_verify.proof.kernel.conditions import at_least, between, implies, impossible
 from bptt_verify.proof.kernel.definitions import Case, Definition
 from bptt_verify.proof.kernel.equality import (
@@ -24,6 +24,13 @@ from bptt_verify.proof.kernel.equality import (
 )
 from bptt_verify.proof.kernel.indices import index
 from bptt_verify.proof.kernel.induction import assume, discharge, hypothesis, induction
+from bptt_verify.proof.kernel.means import (
+    constants_out,
+    independence,
+    mean_of_constant,
+    mean_of_sum,
+    mean_of_transpose,
+)
 from bptt_verify.proof.kernel.norms import norm_of_number, submultiplicative, triangle
 from bptt_verify.proof.kernel.products import (
     empty_product,
@@ -50,6 +57,7 @@ from bptt_verify.proof.kernel.sums import (
 from bptt_verify.proof.kernel.terms import (
     Entry,
     Letter,
+    Mean,
     Norm,
     Ordered,
     Total,
@@ -67,6 +75,7 @@ __all__ = [
     "Definition",
     "Entry",
     "Letter",
+    "Mean",
     "Norm",
     "Ordered",
     "Statement",
@@ -77,6 +86,7 @@ __all__ = [
     "assume",
     "at_least",
     "between",
+    "constants_out",
     "discharge",
     "distribute",
     "empty_product",
@@ -91,10 +101,15 @@ __all__ = [
     "hypothesis",
     "implies",
     "impossible",
+    "independence",
     "index",
     "induction",
     "instantiate",
+    "is_random",
     "last_term",
+    "mean_of_constant",
+    "mean_of_sum",
+    "mean_of_transpose",
     "norm_of_number",
     "one_factor",
     "one_term",

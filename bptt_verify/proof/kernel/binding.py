@@ -9,7 +9,7 @@ import sympy as sp
 
 from bptt_verify.errors import ProofError
 from bptt_verify.proof.kernel.indices import RESERVED, index
-from bptt_verify.proof.kernel.terms import Binder, Entry, Letter, Ordered, expression
+from bptt_verify.proof.kernel.terms import Binder, Entry, Letter, Mean, Ordered, expression
 
 
 def free(term: sp.Basic) -> frozenset[sp.Symbol]:
@@ -36,6 +36,28 @@ def entries(
     else:
         for a in term.args:
             yield from entries(a, avoid, around)
+
+
+def chances(
+    term: sp.Basic, avoid: frozenset[sp.Symbol] = frozenset(), around: tuple[sp.Expr, ...] = ()
+) -> Iterator[tuple[Entry, tuple[sp.Expr, ...]]]:
+    """The ``entries`` of random letters that are not under a Mean: what the value depends on by chance."""
+    if isinstance(term, Mean):
+        return
+    if isinstance(term, Entry):
+        if term.letter.random:
+            yield term, around
+    elif isinstance(term, Binder):
+        term = rename(term, avoid)
+        yield from chances(term.body, avoid | {term.bound}, (*around, *term.range))
+    else:
+        for a in term.args:
+            yield from chances(a, avoid, around)
+
+
+def is_random(term: sp.Basic) -> bool:
+    """Whether a random letter occurs in it, other than under a Mean."""
+    return any(True for _ in chances(term))
 
 
 def substitute(term: sp.Expr, values: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import sympy as sp
 
 from bptt_verify.errors import ProofError
-from bptt_verify.proof.kernel.binding import entries, free, fresh, resized, substitute
+from bptt_verify.proof.kernel.binding import entries, free, fresh, is_random, resized, substitute
 from bptt_verify.proof.kernel.conditions import implies, impossible
 from bptt_verify.proof.kernel.indices import is_index, position
 from bptt_verify.proof.kernel.terms import Entry, Letter, common_shape, expression, shape
@@ -55,7 +55,7 @@ class Definition(_Definition):
     ------
     ProofError
         If the cases overlap, or a body refers to the letter elsewhere than between the start and the
-        step before, or has another shape.
+        step before, has another shape, or is random and the letter is not derived.
     """
 
     __slots__ = ()
@@ -63,8 +63,10 @@ class Definition(_Definition):
     def __new__(
         cls, letter: Letter, at: sp.Symbol, cases: tuple[Case, ...], onward: int = 1, limit: Any = sp.S.Zero
     ) -> Definition:
-        if type(letter) is not Letter or letter.nonnegative:
-            raise ProofError(f"definition: letter={letter!r:.80}; expected a Letter that is not nonnegative.")
+        if type(letter) is not Letter or letter.nonnegative or letter.random == "independent":
+            raise ProofError(
+                f"definition: letter={letter!r:.80}; expected a Letter, not nonnegative and not independent."
+            )
         if not is_index(at) or onward not in (1, -1) or at in free(position(limit)):
             raise ProofError(f"definition of {letter.name}: at={at}, onward={onward}, limit={limit}.")
         if type(cases) is not tuple or any(type(c) is not Case or type(c.given) is not tuple for c in cases):
@@ -82,6 +84,8 @@ class Definition(_Definition):
         own = self.letter(self.at)
         if common_shape(case.body, own) != shape(own):
             raise ProofError(f"definition of {self.letter.name}: {case.body} has shape {shape(case.body)}.")
+        if is_random(case.body) and not self.letter.random:
+            raise ProofError(f"definition of {self.letter.name}: {case.body} is random, the letter is not.")
         for entry, around in entries(case.body, self.free | {self.at}):
             if entry.letter == self.letter:
                 self._check_recursion(entry, (*case.given, *around))

@@ -8,14 +8,14 @@ from typing import Any
 import sympy as sp
 
 from bptt_verify.errors import ProofError
-from bptt_verify.proof.kernel.binding import equal, free, replaced_letter, resized, substitute
+from bptt_verify.proof.kernel.binding import equal, free, is_random, replaced_letter, resized, substitute
 from bptt_verify.proof.kernel.conditions import implies
 from bptt_verify.proof.kernel.definitions import Definition
 from bptt_verify.proof.kernel.indices import is_index, position
 from bptt_verify.proof.kernel.polynomials import polynomial
 from bptt_verify.proof.kernel.positions import Context, replaced
 from bptt_verify.proof.kernel.signs import nonnegative
-from bptt_verify.proof.kernel.terms import Letter, common_shape, shape
+from bptt_verify.proof.kernel.terms import Letter, Mean, common_shape, shape
 from bptt_verify.proof.kernel.theorems import Conclusion, Statement, Theorem, equation, rule, statement
 
 
@@ -131,12 +131,20 @@ def instantiate(theorem: Theorem, values: tuple[tuple[sp.Symbol, Any], ...]) -> 
 def specialise(theorem: Theorem, letter: Letter, at: sp.Symbol, body: sp.Expr) -> Conclusion:
     """Put ``body``, as a function of ``at``, for a letter that was arbitrary.
 
+    Where no mean occurs, a theorem holds for each outcome alone, and the value of a random body is a value
+    as any other. Where one does, a letter that is not random has one value for all outcomes, and so must
+    the body; and an independent letter is independent of all others. A derived letter that has no
+    definition is any function of the outcome, as every body is.
+
     Raises
     ------
     ProofError
-        If the letter is defined or the body has other free indices, another shape or (for a letter that
-        stands for nonnegative numbers) possibly a negative value.
+        If the letter is defined, the body has other free indices, another shape or (for a letter that
+        stands for nonnegative numbers) possibly a negative value; or if the theorem speaks of a mean, and
+        the letter is independent, or the body is random and the letter is not.
     """
+    if letter.random != "derived" and (letter.random or is_random(body)) and speaks_of_means(theorem):
+        raise ProofError(f"specialise: {body} cannot stand for {letter.name} in a theorem about means.")
     if any(d.letter == letter for d in theorem.definitions):
         raise ProofError(f"specialise: {letter.name} is defined, not arbitrary.")
     if not is_index(at) or not free(body) <= {at}:
@@ -152,6 +160,13 @@ def specialise(theorem: Theorem, letter: Letter, at: sp.Symbol, body: sp.Expr) -
     assumptions = frozenset(a.mapped(change) for a in theorem.assumptions)
     definitions = frozenset(d.mapped(change, frozenset()) for d in theorem.definitions)
     return Conclusion(statement(s.left, s.relation, s.right, *s.given), assumptions, definitions)
+
+
+def speaks_of_means(theorem: Theorem) -> bool:
+    """Whether a mean occurs in what the theorem says, assumes or defines."""
+    sides = [x for s in (theorem.statement, *theorem.assumptions) for x in (s.left, s.right)]
+    bodies = [case.body for d in theorem.definitions for case in d.cases]
+    return any(x.has(Mean) for x in (*sides, *bodies))
 
 
 @rule("with this size")

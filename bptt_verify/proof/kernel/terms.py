@@ -3,7 +3,11 @@
 A letter stands for a family of matrices, one for each step: ``J(t)``. Its shape is two size words, so
 ``J`` is n × n for every n ≥ 1; a scalar has no shape and commutes. Addition and multiplication are
 SymPy's; what SymPy lacks is here: sums and *ordered* products with symbolic limits, transposes, traces,
-norms.
+norms, means.
+
+Letters may be random. There is one probability space; a member of a random family has a value for every
+outcome, finitely many different ones, and all others have one value. What a theorem says or assumes is
+for every outcome. ``Mean`` of a term is its expected value, which is not random.
 
 Meaning of the two binders, for all integers: a sum runs over ``low ≤ k ≤ high`` and is 0 if there is no
 such k; an ordered product has the factors ``body(high) … body(low)``, newest on the left, and is 1 if
@@ -25,6 +29,7 @@ if "Letter" in globals():
     raise ProofError("terms: reloading would give the terms that exist a second meaning. Start Python again.")
 
 Shape = tuple[str, ...]  # (rows, columns) as size words, or () for a scalar
+RANDOM = ("", "independent", "derived")
 NUMBERS = {type(n) for n in (sp.S.Zero, sp.S.One, sp.S.NegativeOne, sp.S.Half)} | {sp.Integer, sp.Rational}
 
 
@@ -33,6 +38,7 @@ class _Letter(NamedTuple):
     rows: str
     columns: str
     nonnegative: bool
+    random: str
 
 
 class Letter(_Letter):
@@ -45,11 +51,17 @@ class Letter(_Letter):
         Size words, ``"1"`` for one; both empty for a scalar.
     nonnegative : bool
         For a scalar: its values are at least 0.
+    random : {"", "independent", "derived"}
+        ``"independent"``: scalars of any law; all members of all such families are independent of each
+        other (``ξ(1)`` and ``ξ(2)``; ``ξ()`` is one number). ``"derived"``: any functions of the outcome;
+        where it has a definition, those that the definition says, and not random where no case applies.
     """
 
     __slots__ = ()
 
-    def __new__(cls, name: str, rows: str = "", columns: str = "", nonnegative: bool = False) -> Letter:
+    def __new__(
+        cls, name: str, rows: str = "", columns: str = "", nonnegative: bool = False, random: str = ""
+    ) -> Letter:
         words = (name, rows, columns)
         if not all(type(w) is str for w in words) or not name or bool(rows) != bool(columns):
             raise ProofError(
@@ -57,17 +69,21 @@ class Letter(_Letter):
             )
         if nonnegative and rows:
             raise ProofError(f"Letter: {name} is a matrix; only a scalar can be nonnegative.")
-        return super().__new__(cls, name, rows, columns, bool(nonnegative))
+        if type(random) is not str or random not in RANDOM or (random == "independent" and rows):
+            raise ProofError(
+                f"Letter: {name}, random={random!r:.80}; expected one of {RANDOM}; no matrix is independent."
+            )
+        return super().__new__(cls, name, rows, columns, bool(nonnegative), random)
 
     def resized(self, word: str, new: str) -> Letter:
         """With another size word."""
         rows, columns = (new if w == word else w for w in (self.rows, self.columns))
-        return Letter(self.name, rows, columns, self.nonnegative)
+        return Letter(self.name, rows, columns, self.nonnegative, self.random)
 
     def __call__(self, *at: Any) -> Entry:
         """The member of the family at the given indices."""
-        flag = "nonnegative" if self.nonnegative else ""
-        return Entry(Str(self.name), Str(self.rows), Str(self.columns), Str(flag), *map(position, at))
+        flags = " ".join(["nonnegative"] * self.nonnegative + [self.random] * bool(self.random))
+        return Entry(Str(self.name), Str(self.rows), Str(self.columns), Str(flags), *map(position, at))
 
 
 class _Term(sp.Expr):  # type: ignore[misc]
@@ -89,8 +105,9 @@ class Entry(_Term):
     @property
     def letter(self) -> Letter:
         """The family it belongs to."""
-        name, rows, columns, flag = (s.name for s in self.args[:4])
-        return Letter(name, rows, columns, flag == "nonnegative")
+        name, rows, columns, flags = (s.name for s in self.args[:4])
+        nonnegative = "nonnegative" in flags.split()
+        return Letter(name, rows, columns, nonnegative, flags.replace("nonnegative", "").strip())
 
     @property
     def at(self) -> tuple[sp.Expr, ...]:
@@ -153,6 +170,10 @@ class Trace(_Unary):
     """The trace of a square matrix."""
 
 
+class Mean(_Unary):
+    """The expected value, of a matrix entry by entry."""
+
+
 def expression(value: object) -> sp.Expr:
     """A number or a term as a SymPy expression.
 
@@ -184,7 +205,7 @@ def remade(term: Any) -> sp.Expr:
         return sp.Rational(term.p, term.q)
     if kind is Entry:
         return term.letter(*map(remade, term.at))
-    if kind in (sp.Add, sp.Mul, Total, Ordered, Transpose, Norm, Trace):
+    if kind in (sp.Add, sp.Mul, Total, Ordered, Transpose, Norm, Trace, Mean):
         return kind(*map(remade, term.args))
     if kind is sp.Pow and (exponent := remade(term.exp)).is_Integer and exponent > 0:
         return sp.Pow(remade(term.base), exponent)
@@ -222,6 +243,8 @@ def shape(term: sp.Expr) -> Shape | None:
             return tuple(filter(None, (term.letter.rows, term.letter.columns)))
         case Total():
             return shape(term.body)
+        case Mean():
+            return shape(term.args[0])
         case Ordered():
             return _square(term, shape(term.body))
         case Transpose():
@@ -273,7 +296,7 @@ def common_shape(*terms: sp.Expr) -> Shape | None:
 
 
 def _zero(term: sp.Expr) -> bool:
-    return term == 0 or (isinstance(term, Total) and _zero(term.body))
+    return term == 0 or (isinstance(term, Total | Mean) and _zero(term.args[0]))
 
 
 def _product(term: sp.Mul) -> Shape | None:
