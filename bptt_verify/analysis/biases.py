@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from bptt_verify.analysis.given import ready
+from bptt_verify.analysis.given import kernel_of, prepared
 from bptt_verify.analysis.terms import Array, cotangents, lagged, norms, results_of
-from bptt_verify.codegen import generate
 from bptt_verify.derivation import previous, state_products
 from bptt_verify.errors import UsageError
 from bptt_verify.estimators import Chunks, Full, Window, kept
@@ -96,10 +95,11 @@ def truncation_bias(rec: Recurrence, tau: int | Full | Window | Chunks, /, **arr
     ArrayError
         If an array is missing, unknown, complex, or has a wrong shape or dtype.
     """
-    given = ready(rec, "truncation_bias", arrays)
+    kernel = kernel_of(rec, "truncation_bias")
+    given = prepared(kernel, "truncation_bias", arrays)
     estimator = tau if isinstance(tau, Full | Window | Chunks) else _window(tau)
     with np.errstate(over="ignore", invalid="ignore"):  # what explodes is reported, as inf or NaN
-        _, full = generate(rec).loss_and_grad(**given)
+        _, full = kernel.loss_and_grad(**given)
         tail, tails = _tails(rec.program, given, estimator)
         bias = {name: 0.0 - tail[name] for name in full}
         relative = {name: _ratio(_norm([bias[name]]), _norm([full[name]])) for name in full}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bptt_verify.analysis.given import ready
+from bptt_verify.analysis.given import prepared
 from bptt_verify.analysis.moments import (
     Covariance,
     Path,
@@ -117,7 +117,7 @@ def expectation(kernel: Kernel, /, **arrays: Any) -> Expectation:
     """
     if not isinstance(kernel, Kernel):
         raise UsageError(f"expectation: kernel={kernel!r:.60}; expected a Kernel, made by generate.")
-    given = ready(kernel.recurrence, "expectation", arrays)
+    given = prepared(kernel, "expectation", arrays)
     steps, estimator = len(given["weights"]), kernel.estimator
     if not isinstance(estimator, Randomized):
         _, mean = kernel.loss_and_grad(**given)
@@ -130,14 +130,14 @@ def expectation(kernel: Kernel, /, **arrays: Any) -> Expectation:
         growth = growth_of(found)
     if growth > LEVEL:
         _warn(growth, found)
-    ordered = {name: variance[name] for name in mean}
-    return Expectation(kernel.name, estimator, mean, ordered, found.traces[1:], growth)
+    variance = {name: variance.get(name, np.zeros_like(g)) for name, g in mean.items()}
+    return Expectation(kernel.name, estimator, mean, variance, found.traces[1:], growth)
 
 
 def _variances(
     program: Any, given: Mapping[str, Array], excess: Array, per_sequence: bool
 ) -> tuple[dict[str, Array], Covariance]:
-    """The variance of every gradient, and the covariances that it comes from."""
+    """The variance of every gradient that passes through a state, and the covariances that it comes from."""
     path = path_of(program, given)
     found = covariance(path, excess, path.direct.shape[1] if per_sequence else 1)
     return {**_of_steps(path, found, excess), **_of_initial_states(path, found)}, found

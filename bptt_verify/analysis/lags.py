@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bptt_verify.analysis.given import ready
+from bptt_verify.analysis.given import kernel_of, prepared
 from bptt_verify.analysis.terms import Array, measured, norms, spectral, stacked_jacobians
 from bptt_verify.errors import UnsupportedError
 from bptt_verify.language import Recurrence
@@ -160,7 +160,7 @@ def lag_profile(rec: Recurrence, /, **arrays: Any) -> LagProfile:
     ArrayError
         If an array is missing, unknown, complex, or has a wrong shape or dtype.
     """
-    given = ready(rec, "lag_profile", arrays)
+    given = prepared(kernel_of(rec, "lag_profile"), "lag_profile", arrays)
     with np.errstate(over="ignore", invalid="ignore"):  # what explodes is reported, as inf or NaN
         terms, apart = measured(rec.program, given)
         jacobians = stacked_jacobians(rec.program, given)

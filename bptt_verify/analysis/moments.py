@@ -26,7 +26,7 @@ from bptt_verify.analysis.terms import (
     results_of,
     stacked_jacobians,
 )
-from bptt_verify.derivation import state_products, with_own_parameters
+from bptt_verify.derivation import OneStep, state_products, with_own_parameters
 from bptt_verify.program import Program
 
 Shape = tuple[int, ...]
@@ -68,19 +68,24 @@ class Path:
 
     @cached_property
     def parameters(self) -> dict[str, Shape]:
-        """The shape of every parameter."""
-        return {a.name: self.arrays[a.name].shape for a in self.program.arrays if a.role == "param"}
+        """The shape of every parameter that a new state depends on."""
+        found = {a.name: self.arrays[a.name].shape for a in self.program.arrays if a.role == "param"}
+        return {name: shape for name, shape in found.items() if name not in self._step.zeros()}
 
     @cached_property
     def inputs(self) -> dict[str, Shape]:
-        """The shape of every real input at one step of one sequence."""
+        """The shape of every real input that a new state depends on, at one step of one sequence."""
         real = (a.name for a in self.program.arrays if a.role == "input" and not a.index)
-        return {name: self.arrays[name].shape[2:] for name in real}
+        return {name: self.arrays[name].shape[2:] for name in real if name not in self._step.zeros()}
+
+    @cached_property
+    def _step(self) -> OneStep:
+        return state_products(with_own_parameters(self.program))
 
     def derivatives(self) -> Iterator[Derivatives]:
         """Step by step ∂h_t/∂w with h_{t-1} held fixed (A_t) and ∂h_t/∂x_t, made in blocks of steps."""
         shapes = {**self.parameters, **self.inputs}
-        step = state_products(with_own_parameters(self.program)).keeping(shapes)
+        step = self._step.keeping(shapes)
         steps, batch, width = self.direct.shape
         block = max(1, ENTRIES // max(1, batch * width * _entries(shapes)))
         given = {**self.before, **self._units()}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bptt_verify.analysis.costs import Cost, cost_of
-from bptt_verify.analysis.given import ready
+from bptt_verify.analysis.given import kernel_of, prepared
 from bptt_verify.analysis.moments import Path, covariance, path_of, sensitivities, spread
 from bptt_verify.analysis.terms import Array
 from bptt_verify.errors import ArrayError, UsageError
@@ -111,7 +111,7 @@ def optimal_schedule(
         If an array is missing, unknown, complex, or has a wrong shape or dtype; or the variance is
         not finite.
     """
-    given = ready(rec, "optimal_schedule", arrays)
+    given = prepared(kernel_of(rec, "optimal_schedule"), "optimal_schedule", arrays)
     _check_options(minimum, per_sequence)
     steps, batch = given["weights"].shape
     groups = batch if per_sequence else 1
