@@ -12,7 +12,7 @@ from bptt_verify.codegen.helpers import ESTIMATE
 from bptt_verify.codegen.module import Module, Programs, wrapped
 from bptt_verify.codegen.scope import python_names
 from bptt_verify.estimators import Chunks, Estimator, Geometric, Randomized, Window
-from bptt_verify.program import Program
+from bptt_verify.program import TIME, Program
 
 DRAWN = ("xi", "rng")
 GIVEN = "Gates ξ: ``xi``, (T,) or (T, B); or ``rng``, a numpy.random.Generator that draws them."
@@ -42,7 +42,14 @@ class GatedModule(Module):
 
     def functions(self) -> list[str]:
         """The functions that programs make, and the estimator's."""
-        return [self.forward(), self._loss_and_grad(), self._estimate(), self.vjp(), self._law()]
+        return [
+            self.forward(),
+            self._loss_and_grad(),
+            self._estimate(),
+            self._gated(),
+            self.vjp(),
+            self._law(),
+        ]
 
     def purpose(self) -> str:
         """The first line of the header."""
@@ -55,44 +62,67 @@ class GatedModule(Module):
 
     def arguments(self, p: Program) -> tuple[str, ...]:
         """Gates, or a generator to draw them."""
-        return self.random if gates_of(p) else ()
+        return self.random if p is self.programs.vjp else ()
 
     def prelude(self, p: Program) -> list[str]:
         """The gates, and which steps they leave."""
         gates = gates_of(p)
         if gates is None:
             return []
-        seen = [a.name for a in p.arrays if a.role == "cotangent" and "T" in a.labels]
-        sources = ", ".join(python_names(p)[a] for a in seen) if self._is_vjp(p) else "weights"
-        lines = [
-            f"drawn, {python_names(p)[gates]} = _gates({', '.join((*self.random, 'T', 'B', 'dtype'))})",
-            f"opens = {python_names(p)[gates]}.any(axis=1)",
-            f"loss_at = np.any({sources}.reshape(T, -1), axis=1)"
-            if sources
-            else "loss_at = np.zeros(T, bool)",
-        ]
-        if any(c.shift > 0 and c.value.endswith("_explicit") for c in p.carries):
-            lines.append("loss_at[:-1] |= loss_at[1:]  # a loss that reads the state before its step")
-        if self._is_vjp(p):
-            lines.append("loss_at[-1] = True  # the final states have cotangents")
-        return [*lines, "live, steps, products = _live(loss_at, opens)"]
+        xi = python_names(p)[gates]
+        made = f"drawn, {xi} = _gates({', '.join((*self.random, 'T', 'B', 'dtype'))})"
+        whole = [made] if p is self.programs.vjp else [f"{xi} = gates"] if xi != "gates" else []
+        opens = f"opens = {xi}.any(axis=1)"
+        return [*whole, opens, *self._loss_at(p), "live, steps, products = _live(loss_at, opens)"]
 
-    def _is_vjp(self, p: Program) -> bool:
-        return p is self.programs.vjp
+    def _loss_at(self, p: Program) -> list[str]:
+        """At which steps a loss, or a cotangent in its place, reads a state."""
+        given = p is self.programs.vjp
+        seen = (
+            [a.name for a in p.arrays if a.role == "cotangent" and TIME in a.labels] if given else ["weights"]
+        )
+        read = [f"np.any({python_names(p)[a]}.reshape(T, -1), axis=1)" for a in seen]
+        lines = [f"loss_at = {read[0] if read else 'np.zeros(T, bool)'}"]
+        if self._looks_back():
+            lines.append("loss_at[:-1] |= loss_at[1:]  # a loss that reads the state before its step")
+        return [*lines, "loss_at[-1] = True  # the final states have cotangents"] if given else lines
+
+    def _looks_back(self) -> bool:
+        return any(c.shift > 0 and c.value.endswith("_explicit") for c in self.programs.loss_and_grad.carries)
 
     def _loss_and_grad(self) -> str:
         doc = "The loss, and the estimated gradient for every parameter, real input and initial state."
-        passed = [f"{a}={a}" for a in (*self.random, *(("workspace",) if self.style == "fast" else ()))]
-        lines = [f"return estimate({', '.join(['**given', *passed])})[:2]"]
+        passed = "".join(f", {a}={a}" for a in self.random)
+        lines = [f"return estimate(**given{passed}{self._kept()})[:2]"]
         return self.keyword_function(
             "loss_and_grad", "tuple[Any, dict[str, Any]]", self._doc(doc), lines, self.random
         )
 
     def _estimate(self) -> str:
         doc = "As ``loss_and_grad``, with the gates that were used and the number of products J_tᵀ λ_t made."
-        lines, loss = self.loss_lines()
-        lines.append(f"return Estimate({loss}, grads, drawn, products)")
+        made = ", ".join((*self.random, "*weights.shape", "dtype"))
+        lines = [
+            '(weights,), _, dtype = _prepare(given, ("weights",), {}, {})',
+            f"drawn, gates = _gates({made})",
+            "loss_at = weights.any(axis=1)",
+            *(["loss_at[:-1] |= loss_at[1:]"] if self._looks_back() else []),
+            "live, _, products = _live(loss_at, gates.any(axis=1))",
+            f"loss, grads = _from_first(given | {{'weights': weights}}, gates, live{self._kept()})".replace(
+                "'", '"'
+            ),
+            "return Estimate(loss, grads, drawn, products)",
+        ]
         return self.keyword_function("estimate", "Estimate", self._doc(doc), lines, self.random)
+
+    def _kept(self) -> str:
+        return ", workspace=workspace" if self.style == "fast" else ""
+
+    def _gated(self) -> str:
+        doc = "The loss, and the gradient by the gated recursion; ``gates`` (T, B)."
+        lines, loss = self.loss_lines("arrays")
+        kept = ", workspace: dict[str, Any] | None = None" if self.style == "fast" else ""
+        head = f"def _gated(arrays: Mapping[str, Any], gates: Any{kept}) -> tuple[Any, dict[str, Any]]:"
+        return self.function(head, doc, [*lines, f"return {loss}, grads"])
 
     def _doc(self, doc: str) -> str:
         return f"{doc}\n\n{GIVEN}" if self.random else doc

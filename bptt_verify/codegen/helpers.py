@@ -150,6 +150,20 @@ def _live(loss_at: Any, opens: Any) -> tuple[Any, list[int], int]:
     live = np.array(found[::-1])
     return live, np.flatnonzero(live)[::-1].tolist(), int(np.sum(live & opens))
 ''',
+    "_from_first": '''
+def _from_first(given: Any, gates: Any, live: Any, **kept: Any) -> tuple[Any, dict[str, Any]]:
+    """Loss and gradient, where the steps before the first with λ_t ≠ 0 are only run forward."""
+    first = int(live.argmax()) if live.any() else len(live) - 1
+    if first == 0:
+        return _gated(given, gates, **kept)
+    series = [k for k, v in given.items() if v is not None and SHAPES[k][:1] == ("T",)]
+    states = forward(**given | {k: given[k][:first] for k in series}, **kept).states
+    starts = {f"{s}0": v[-1] for s, v in states.items()}
+    loss, grads = _gated(given | {k: given[k][first:] for k in series} | starts, gates[first:], **kept)
+    for k in grads.keys() & series:
+        grads[k] = np.concatenate((np.zeros((first, *grads[k].shape[1:]), grads[k].dtype), grads[k]))
+    return loss, grads | {k: np.zeros_like(grads[k]) for k in starts}
+''',
     "_summed": '''
 def _summed(given: Mapping[str, Any], adjoints: Any, **kept: Any) -> tuple[Any, dict[str, Any], int]:
     """Loss, gradient, and the number of products made; ``kept`` is the workspace, where there is one.

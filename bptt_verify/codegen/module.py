@@ -176,11 +176,11 @@ class Module:
         lines.append(f"return {loss}, grads")
         return self.keyword_function("loss_and_grad", "tuple[Any, dict[str, Any]]", doc, lines)
 
-    def loss_lines(self) -> tuple[list[str], str]:
-        """The statements up to the dict ``grads``, and the code of the loss."""
+    def loss_lines(self, given: str = "given") -> tuple[list[str], str]:
+        """The statements up to the dict ``grads``, from the dict ``given``, and the code of the loss."""
         p = self.programs.loss_and_grad
         body = Body(p, self._size, self.style)
-        lines = [*self._unpack(p, "given", "{}", {}), *body.write(), *_gradients(p, body, "grads")]
+        lines = [*self._unpack(p, given, "{}", {}), *body.write(), *_gradients(p, body, "grads")]
         return lines, body.result(dict(p.results)["loss"])
 
     def vjp(self) -> str:
@@ -224,7 +224,7 @@ class Module:
         given = [f"{a.name}={a.name}" for a in self.arrays]
         head = "\n".join(wrapped(f"def {name}(", ["*", *arguments], f") -> {returns}:"))
         call = wrapped("given = dict(", given, ")")
-        return self._function(head, doc, [*call, *lines])
+        return self.function(head, doc, [*call, *lines])
 
     def gradient_function(
         self, name: str, seeds_name: str, p: Program, seeds: Mapping[str, Array], doc: str
@@ -248,7 +248,7 @@ class Module:
         arguments += [f"{a}: Any = None" for a in self.arguments(p)]
         arguments += ["workspace: dict[str, Any] | None = None"] if self.style == "fast" else []
         head = "\n".join(wrapped(f"def {name}(", arguments, f") -> {returns}:"))
-        return self._function(head, doc, [*self._unpack(p, "arrays", seeds_name, seeds), *lines])
+        return self.function(head, doc, [*self._unpack(p, "arrays", seeds_name, seeds), *lines])
 
     def _unpack(self, p: Program, given: str, seeds_name: str, seeds: Mapping[str, Array]) -> list[str]:
         """The call of ``_prepare`` and the names it binds."""
@@ -276,7 +276,8 @@ class Module:
         """Statements between the checks of the arrays and the program."""
         return []
 
-    def _function(self, head: str, doc: str, lines: list[str]) -> str:
+    def function(self, head: str, doc: str, lines: list[str]) -> str:
+        """A function from its first line, its docstring and its statements."""
         quoted = f'"""{doc}"""' if "\n" not in doc else f'"""{doc}\n"""'
         if any("_sigmoid(" in line for line in lines):
             head = '@np.errstate(over="ignore")  # exp in _sigmoid may overflow, its result does not\n' + head

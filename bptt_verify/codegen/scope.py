@@ -31,7 +31,7 @@ from bptt_verify.program.names import free_name
 # What generated functions use besides the names of the program.
 USED_NAMES = frozenset(
     {"np", "scipy", "t", "dtype", "range", "reversed", "dict", "Trace", "buffer", "workspace"}
-    | {"Estimate", "rng", "drawn", "opens", "live", "steps", "products"}  # with gates
+    | {"Estimate", "rng", "drawn", "gates", "opens", "loss_at", "live", "steps", "products"}  # with gates
 )
 
 
