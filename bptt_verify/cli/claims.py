@@ -12,7 +12,6 @@ from bptt_verify.cli import pages, tables
 from bptt_verify.cli.outcome import Outcome, Place, Row
 from bptt_verify.errors import ProofError, UsageError
 from bptt_verify.proof import CLAIMS, GeneralClaim, Theorem, replay
-from bptt_verify.proof.claims.catalogue import MOST
 from bptt_verify.verdict import Evidence, Finding, Knowledge, Verdict, combine
 
 
@@ -92,7 +91,7 @@ def evaluations(claim: GeneralClaim) -> Evidence:
             count += part.check()
         except ProofError as error:
             findings.append(Finding(f"{part.label} is false: {error}"))
-    summary = f"{count} evaluations, T ≤ {MOST}"
+    summary = f"{count} evaluations, T ≤ {claim.most}"
     return _evidence("exact evaluation", "checked", summary, findings, {"evaluations": count})
 
 

@@ -11,7 +11,7 @@ import sympy as sp
 from bptt_verify.errors import UsageError
 from bptt_verify.proof import CLAIMS, Chain, Part, Statement, Theorem, explained, labels
 from bptt_verify.proof.explanation import Words, listed, shown
-from bptt_verify.proof.kernel import Definition, substitute
+from bptt_verify.proof.kernel import Definition, entries, index, substitute
 from bptt_verify.proof.printing import Written, bare, conditions
 from bptt_verify.render import Block, Display, Document, Formula, Line, Prose, Section, Steps
 
@@ -47,11 +47,24 @@ def claimed(theorem: Theorem) -> Iterable[Block]:
     yield Display((Line(formula(s)),))
     if s.given:
         yield Prose.of("for ", _formula(Written.of(partial(conditions, s.given))), ".")
+    yield from _chances(theorem)
     for a in sorted(theorem.assumptions, key=str):
         every = ", ".join(map(str, a.every))
         within = f" with {conditions(a.given)}" if a.given else ""
         front = f"Assumed for every {every}{within}: " if every else "Assumed: "
         yield Prose.of(front, formula(a), ".")
+
+
+def _chances(theorem: Theorem) -> Iterable[Block]:
+    """What is random, and that it is independent: that is part of what its letter means."""
+    statements = (theorem.statement, *theorem.assumptions)
+    terms = [x for s in statements for x in (s.left, s.right)]
+    terms += [case.body for d in theorem.definitions for case in d.cases]
+    for letter, indexed in sorted({(e.letter, bool(e.at)) for x in terms for e, _ in entries(x)}):
+        if letter.random == "independent":
+            one = _formula(Written.of(partial(bare, letter(index("t")) if indexed else letter())))
+            words = "are independent random numbers" if indexed else "is one random number for all steps"
+            yield Prose.of("Here ", one, f" {words}.")
 
 
 def definitions(theorem: Theorem, known: Collection[Definition] = ()) -> Iterable[Block]:
@@ -120,6 +133,14 @@ _PREMISES = {
     "∂h/∂h_0": "By the chain rule of one step:",
     "λ": "With the adjoint defined backwards from the last step:",
     "c": "With the direct part, which collects the losses that read a state:",
+    "Ĝ": "With the sensitivity through the last τ steps only:",
+    "λ^τ": "With the influence of a step on the losses in its window:",
+    "λ^ξ": "With the gated adjoint, backwards from the last step:",
+    "μ": "With the adjoint of the chunk from a to e, run back from e:",
+    "z": "With the gated sensitivity:",
+    "z^1": "With one gated step from the exact derivative:",
+    "z^s": "With the same gate at every step:",
+    "Z": "With the gated sensitivity to the initial state:",
 }
 
 

@@ -235,6 +235,11 @@ _DEFINED = {
     "∂h/∂h_0": ("h_0 differentiated by itself", "chain rule of one step"),
     "λ": ("the last step", "recursion of the adjoint"),
     "c": ("the direct part of the last step", "the direct part: both losses that read this state"),
+    "λ^ξ": ("the last step", "recursion of the gated adjoint"),
+    "μ": ("the end of the chunk", "recursion of the chunk's adjoint"),
+    "z": ("it starts at 0", "one step with its gate"),
+    "z^s": ("it starts at 0", "one step with the shared gate"),
+    "Z": ("h_0 differentiated by itself", "one step with its gate"),
 }
 
 

@@ -155,7 +155,7 @@ def written(term: sp.Expr, hand: Hand = TEXT) -> str:
         case Ordered():
             return _ordered(term, hand)
         case Transpose():
-            return _grouped(term.args[0], hand) + hand.transpose
+            return _raised(term.args[0], hand) + hand.transpose
         case Norm():
             return hand.norm[0] + bare(term.args[0], hand) + hand.norm[1]
         case Mean():
@@ -192,6 +192,13 @@ def _grouped(term: sp.Expr, hand: Hand) -> str:
     if isinstance(term, Entry) and "/" in term.letter.name:
         single = False
     return text if single or bracketed else _in_brackets(text, hand)
+
+
+def _raised(term: sp.Expr, hand: Hand) -> str:
+    """A term that stands under a transpose: LaTeX does not allow two superscripts."""
+    text = _grouped(term, hand)
+    twice = hand is LATEX and isinstance(term, Entry) and "^" in term.letter.name
+    return f"{{{text}}}" if twice else text
 
 
 def _is_power(term: Ordered) -> bool:

@@ -26,6 +26,7 @@ from bptt_verify.proof.kernel import (
     Definition,
     Entry,
     Letter,
+    Mean,
     Norm,
     Ordered,
     Statement,
@@ -36,6 +37,7 @@ from bptt_verify.proof.kernel import (
     assume,
     at_least,
     between,
+    constants_out,
     discharge,
     distribute,
     empty_product,
@@ -45,10 +47,14 @@ from bptt_verify.proof.kernel import (
     first_term,
     hypothesis,
     implies,
+    independence,
     index,
     induction,
     instantiate,
     last_term,
+    mean_of_constant,
+    mean_of_sum,
+    mean_of_transpose,
     norm_of_number,
     one_factor,
     one_term,
@@ -87,6 +93,9 @@ A, B, c = Letter("A", "n", "p"), Letter("B", "p", "n"), Letter("c", "n", "1")
 RHO, SIGMA = Letter("ρ", nonnegative=True), Letter("σ", nonnegative=True)
 x, y, f = Letter("x"), Letter("y"), Letter("f")
 
+XI, ETA = Letter("ξ", random="independent"), Letter("η", random="independent")
+Y, Z = (Letter(name, "n", "n", random="derived") for name in "YZ")
+
 SUM = Total(J(k), k, 1, t)
 PRODUCT = Ordered(J(k), k, 1, t)
 SOME = (at_least(t, 1),)  # there is at least one term
@@ -94,6 +103,12 @@ DOUBLE = Total(Total(J(t) * K(i), i, 1, t), t, 1, T)
 
 RUNNING = Definition(F, t, (Case((t, -t), sp.S.Zero), Case(SOME, F(t - 1) + J(t))))
 """F_t = J_1 + … + J_t by recursion."""
+GATED = Definition(Z, t, (Case((t, -t), sp.S.One), Case(SOME, K(t) + XI(t) * J(t) * Z(t - 1))))
+"""Z_t = K_t + ξ_t J_t Z_{t-1}: what the gates up to t make of it."""
+
+ONE_GATE = Definition(Z, t, (Case((t, -t), sp.S.One), Case(SOME, K(t) + XI() * J(t) * Z(t - 1))))
+"""The same with one gate for all steps."""
+
 CLAIM = equation(F(t), SUM, t)
 
 SINCE_ANY = assume(equation(J(k), 0, *between(1, k, i), every=(k,)))  # J_1 … J_i are 0
@@ -127,6 +142,12 @@ LAW = ring((J(k) + K(k)) * L(k), J(k) * L(k) + K(k) * L(k))
 
 RIGHT = {
     "assume": (lambda: FOR_ONE, J(i), "=", 0),
+    "constants_out": (
+        lambda: constants_out(Mean(x() * XI(t) * J(t) * Z(t) * A(t)), ()),
+        Mean(x() * XI(t) * J(t) * Z(t) * A(t)),
+        "=",
+        x() * J(t) * Mean(XI(t) * Z(t)) * A(t),
+    ),
     "discharge": (
         lambda: discharge(assume(DISTRIBUTES), DISTRIBUTES, LAW),
         DISTRIBUTES.left,
@@ -148,6 +169,12 @@ RIGHT = {
         Total(Total(J(t) * K(i), t, i, T), i, 1, T),
     ),
     "first_term": (lambda: first_term(SUM, SOME), SUM, "=", J(1) + Total(J(k), k, 2, t)),
+    "independence": (
+        lambda: independence(Mean(XI(t) * J(t) * Z(t - 1)), XI(t), (GATED,), ()),
+        Mean(XI(t) * J(t) * Z(t - 1)),
+        "=",
+        Mean(XI(t)) * Mean(J(t) * Z(t - 1)),
+    ),
     "induction": (by_induction, F(t), "=", SUM),
     "instantiate": (
         lambda: instantiate(LAW, ((k, t + 1),)),
@@ -156,6 +183,24 @@ RIGHT = {
         J(t + 1) * L(t + 1) + K(t + 1) * L(t + 1),
     ),
     "last_term": (lambda: last_term(SUM, SOME), SUM, "=", Total(J(k), k, 1, t - 1) + J(t)),
+    "mean_of_constant": (
+        lambda: mean_of_constant(Mean(J(t) * Mean(XI(t))), ()),
+        Mean(J(t) * Mean(XI(t))),
+        "=",
+        J(t) * Mean(XI(t)),
+    ),
+    "mean_of_sum": (
+        lambda: mean_of_sum(Mean(Total(XI(k) * J(k), k, 1, t)), ()),
+        Mean(Total(XI(k) * J(k), k, 1, t)),
+        "=",
+        Total(Mean(XI(k) * J(k)), k, 1, t),
+    ),
+    "mean_of_transpose": (
+        lambda: mean_of_transpose(Mean(Transpose(XI(t) * A(t))), ()),
+        Mean(Transpose(XI(t) * A(t))),
+        "=",
+        Transpose(Mean(XI(t) * A(t))),
+    ),
     "norm_of_number": (lambda: norm_of_number(Norm(-2), ()), Norm(-2), "=", 2),
     "one_factor": (lambda: one_factor(Ordered(J(k), k, t, t), ()), Ordered(J(k), k, t, t), "=", J(t)),
     "one_term": (lambda: one_term(Total(J(k), k, t, t), ()), Total(J(k), k, t, t), "=", J(t)),
@@ -317,6 +362,34 @@ def by_name(name):
     return induction(claim, t, 0, 1, first, step)
 
 
+def product_rule():
+    """``E[y ξ_t] = y E ξ_t`` for a number y that is not random."""
+    return constants_out(Mean(y() * XI(t)), ())
+
+
+def apart(term, factor, *definitions, given=()):
+    """``E[factor · term]`` as a product of two means."""
+    return independence(Mean(factor * term), factor, definitions, given)
+
+
+def defined(letter, body, onward=1, limit=0):
+    """The letter by its body, at every step beyond the limit, where it is 1."""
+    at_start = Case((t - limit, limit - t), sp.S.One)
+    return Definition(letter, t, (at_start, Case((onward * (t - limit) - 1,), body)), onward, limit)
+
+
+def specialised_definition():
+    """A letter that is not random, defined by one that becomes random."""
+    d = Definition(G, t, (Case((), x() * J(t)),))
+    return specialise(unfold(d, t, ()), x, t, XI())
+
+
+def two_kinds_of_gates():
+    """Z made with a gate for each step, and Z made with one gate for all."""
+    one, other = apart(Z(t - 1), XI(t), GATED), apart(Z(t - 1), XI(t), ONE_GATE)
+    return transitive(one, symmetric(other))
+
+
 MISUSES = {
     "assume": {
         "shapes that do not fit": lambda: assume(equation(J(t), A(t))),
@@ -327,6 +400,17 @@ MISUSES = {
         "an identity that is not square": lambda: assume(equation(A(t), 1)),
         "another relation": lambda: assume(Statement((), x(), "<", y())),
         "text": lambda: assume("J = 0"),
+    },
+    "constants_out": {
+        "no mean": lambda: constants_out(x() * XI(t), ()),
+        "what is random": lambda: constants_out(Mean(XI(t) * Z(t)), ()),
+        "a sum": lambda: constants_out(Mean(x() + XI(t)), ()),
+        "a power of what is random": lambda: constants_out(Mean(XI(t) ** 2), ()),
+        "random factors around one that is not": lambda: constants_out(Mean(Z(t) * J(t) * Z(t)), ()),
+        "an ordered product of random factors": lambda: constants_out(
+            Mean(Ordered(x() * XI(k), k, 1, t)), ()
+        ),
+        "the norm of a random factor": lambda: constants_out(Mean(Norm(Z(t)) * XI(t)), ()),
     },
     "discharge": {
         "what is not assumed": lambda: discharge(LAW, DISTRIBUTES, LAW),
@@ -374,6 +458,80 @@ MISUSES = {
         "there may be none": lambda: first_term(SUM, (t,)),
         "nothing is known": lambda: first_term(SUM, ()),
         "a product": lambda: first_term(PRODUCT, SOME),
+    },
+    "independence": {
+        "the factor itself": lambda: apart(XI(t), XI(t)),
+        "its square": lambda: independence(Mean(XI(t) ** 2), XI(t), (), ()),
+        "half of its square": lambda: apart(XI(t) ** 2, XI(t)),
+        "another step that may be the same": lambda: apart(XI(i), XI(t)),
+        "another step that is the same under what is given": lambda: apart(
+            XI(i), XI(t), given=(at_least(t, i), at_least(i, t))
+        ),
+        "a sum over steps that reaches it": lambda: apart(Total(XI(k), k, 1, t), XI(t)),
+        "a sum whose bound index has the name of the step": lambda: apart(Total(XI(t), t, 1, i), XI(t)),
+        "an ordered product over steps that reaches it": lambda: apart(Ordered(XI(k), k, 1, t), XI(t)),
+        "a sum as factor that reaches the rest": lambda: apart(XI(t), Total(XI(k), k, 1, t)),
+        "two sums with one bound name": lambda: apart(Total(XI(k), k, 1, i), Total(XI(k), k, i, t)),
+        "under a norm": lambda: apart(Norm(XI(t) * J(t)), XI(t)),
+        "under a transpose": lambda: apart(Transpose(XI(t) * J(t)), XI(t)),
+        "no mean": lambda: independence(XI(t) * Z(t - 1), XI(t), (GATED,), ()),
+        "what is no factor": lambda: independence(Mean(XI(t) + Z(t - 1)), XI(t), (GATED,), ()),
+        "what is a factor of one term": lambda: independence(
+            Mean(XI(t) * Z(t - 1) + Z(t)), XI(t), (GATED,), ()
+        ),
+        "a matrix as factor": lambda: independence(Mean(Z(t) * Z(t)), Z(t), (GATED,), ()),
+        "a derived letter without its definition": lambda: apart(Z(t - 1), XI(t)),
+        "a derived factor without its definition": lambda: apart(XI(t), Norm(Z(t - 1))),
+        "a derived letter at the gate's own step": lambda: apart(Z(t), XI(t), GATED),
+        "a derived letter after the gate": lambda: apart(Z(t + 1), XI(t), GATED),
+        "a derived letter at any step": lambda: apart(Z(i), XI(t), GATED),
+        "a derived letter with a given that is too weak": lambda: apart(
+            Z(i), XI(t), GATED, given=(at_least(t, i),)
+        ),
+        "a sum of derived letters that reaches the gate": lambda: apart(Total(Z(k), k, 0, t), XI(t), GATED),
+        "a derived letter under a transpose": lambda: apart(Transpose(Z(t)), XI(t), GATED),
+        "one gate for all steps": lambda: apart(Z(t - 1), XI(), ONE_GATE),
+        "one gate for all steps, at the start": lambda: apart(Z(0), XI(), ONE_GATE),
+        "a gate that looks ahead": lambda: apart(Z(t - 1), XI(t), defined(Z, K(t) + XI(t + 1) * Z(t - 1))),
+        "a body that sums over all gates": lambda: apart(
+            Z(t - 1), XI(t), defined(Z, Total(XI(k), k, 0, T) * J(t))
+        ),
+        "a body that sums over gates up to the next": lambda: apart(
+            Z(t - 1), XI(t), defined(Z, Total(XI(k), k, 0, t + 1) * Z(t - 1))
+        ),
+        "a body whose own sum binds the letter's index": lambda: apart(
+            Z(t - 1), XI(t), defined(Z, Total(XI(t), t, 0, T) * J(0))
+        ),
+        "a start that reads a late gate": lambda: apart(
+            Z(t - 1), XI(t), Definition(Z, t, (Case((t, -t), XI(9) * J(0)), Case(SOME, Z(t - 1))))
+        ),
+        "through another derived letter": lambda: apart(
+            Z(t - 1), XI(t), defined(Z, Y(t + 1)), defined(Y, XI(t) * J(t))
+        ),
+        "through another derived letter without definition": lambda: apart(
+            Z(t - 1), XI(t), defined(Z, Y(t) * Z(t - 1))
+        ),
+        "through another derived letter at a fixed step": lambda: apart(
+            Z(t - 1), XI(t), defined(Z, Y(9)), defined(Y, XI(t) * J(t))
+        ),
+        "through one that goes the other way": lambda: apart(
+            Z(t - 1), XI(t), defined(Z, Y(t)), defined(Y, XI(t) * Y(t + 1), -1, T)
+        ),
+        "through one with the same gate for all steps": lambda: apart(
+            Z(t - 1), XI(), defined(Z, Y(t)), defined(Y, XI() * J(t))
+        ),
+        "backwards, a step that is later": lambda: apart(
+            Z(t), XI(t + 1), defined(Z, XI(t + 1) * Z(t + 1), -1, T)
+        ),
+        "backwards, any step": lambda: apart(Z(i), XI(t), defined(Z, XI(t + 1) * Z(t + 1), -1, T)),
+        "two definitions of one letter": lambda: apart(Z(t - 1), XI(t), GATED, ONE_GATE),
+        "definitions that go round": lambda: apart(
+            Z(t - 1), XI(t), defined(Z, XI(t) * Y(t - 1)), defined(Y, Z(t - 1))
+        ),
+        "a definition that another step denies": two_kinds_of_gates,
+        "gates with two indices": lambda: apart(Z(t - 1), XI(t), defined(Z, XI(t, t) * J(t))),
+        "a derived letter with two indices": lambda: apart(Z(t - 1, 0), XI(t), GATED),
+        "a derived letter with no index": lambda: apart(Z(), XI(t), GATED),
     },
     "induction": {
         "no base": lambda: induction(CLAIM, t, 0, 1, proof(), proof()),
@@ -435,6 +593,26 @@ MISUSES = {
         "there may be none": lambda: last_term(SUM, (t,)),
         "nothing is known": lambda: last_term(SUM, ()),
         "a product": lambda: last_term(PRODUCT, SOME),
+    },
+    "mean_of_constant": {
+        "an independent letter": lambda: mean_of_constant(Mean(XI(t)), ()),
+        "a derived letter": lambda: mean_of_constant(Mean(Z(t)), ()),
+        "a random index of a sum": lambda: mean_of_constant(Mean(Total(XI(k), k, 1, t)), ()),
+        "beside the mean of the same": lambda: mean_of_constant(Mean(Mean(XI(t)) * XI(t)), ()),
+        "under a norm": lambda: mean_of_constant(Mean(Norm(Z(t))), ()),
+        "no mean": lambda: mean_of_constant(J(t), ()),
+    },
+    "mean_of_sum": {
+        "a product": lambda: mean_of_sum(Mean(XI(t) * Z(t)), ()),
+        "an ordered product": lambda: mean_of_sum(Mean(Ordered(XI(k), k, 1, t)), ()),
+        "a square": lambda: mean_of_sum(Mean((XI(t) - 1) ** 2), ()),
+        "a norm": lambda: mean_of_sum(Mean(Norm(Z(t) - J(t))), ()),
+        "no mean": lambda: mean_of_sum(XI(t) + x(), ()),
+    },
+    "mean_of_transpose": {
+        "no transpose": lambda: mean_of_transpose(Mean(Z(t)), ()),
+        "a product of transposes": lambda: mean_of_transpose(Mean(Transpose(Z(t)) * Transpose(Y(t))), ()),
+        "no mean": lambda: mean_of_transpose(Transpose(Mean(Z(t))), ()),
     },
     "norm_of_number": {
         "a letter": lambda: norm_of_number(Norm(x()), ()),
@@ -510,6 +688,14 @@ MISUSES = {
             (),
         ),
         "≤ among matrices": lambda: rewrite(RHO() * J(t), MORE, ()),
+        "≤ under a mean": lambda: rewrite(Mean(RHO() * XI(t)), MORE, ()),
+        "a mean for what it is of": lambda: rewrite(XI(t), assume(equation(Mean(XI(t)), 1)), ()),
+        "factors of a mean in another order": lambda: rewrite(
+            Mean(Z(t) * J(t)), ring(J(t) * Z(t), J(t) * Z(t)), ()
+        ),
+        "a particular step under a mean and a sum": lambda: rewrite(
+            Total(Mean(XI(i)), i, 1, t), assume(equation(Mean(XI(i)), 1)), ()
+        ),
     },
     "ring": {
         "swapped factors": lambda: ring(J(t) * K(t), K(t) * J(t)),
@@ -523,6 +709,9 @@ MISUSES = {
         "an index as a number": lambda: ring(t * J(t), t * J(t)),
         "a free index for a bound one": lambda: ring(SUM, Total(J(i), k, 1, t)),
         "an equal letter of another size": lambda: ring(Letter("J", "p", "p")(t), J(t)),
+        "a random letter and one that is not": lambda: ring(Letter("ξ")(t), XI(t)),
+        "a mean as a product of means": lambda: ring(Mean(XI(t) * XI(i)), Mean(XI(t)) * Mean(XI(i))),
+        "a mean as what it is of": lambda: ring(Mean(XI(t)), XI(t)),
     },
     "rotate_trace": {
         "no factor": lambda: rotate_trace(Trace(J(t) * K(t)), 0, ()),
@@ -543,6 +732,23 @@ MISUSES = {
         "a trace of no known size": lambda: specialise(trace_of_sum(Trace(SUM), ()), J, t, sp.S.One),
         "a definition that would go round": lambda: specialise(unfold(RUNNING, 1, ()), J, t, F(t)),
         "an index that is none": lambda: specialise(LAW, L, t + 1, J(0)),
+        "a random number for one that is not, in a mean": lambda: specialise(product_rule(), y, t, XI(t)),
+        "a derived letter for one that is not random, in a mean": lambda: specialise(
+            mean_of_constant(Mean(J(t)), ()), J, t, Z(t)
+        ),
+        "a number for an independent one, in a mean": lambda: specialise(product_rule(), XI, t, x()),
+        "another independent number, in a mean": lambda: specialise(
+            independence(Mean(XI(t) * ETA(t)), XI(t), (), ()), XI, t, ETA(t)
+        ),
+        "the same gate for all steps, in a mean": lambda: specialise(apart(XI(t + 1), XI(t)), XI, t, ETA()),
+        "a random number where an assumption speaks of a mean": lambda: specialise(
+            rewrite(y() * J(t), assume(equation(y(), Mean(XI(t)))), ()), y, t, XI(1)
+        ),
+        "a random number where a definition speaks of a mean": lambda: specialise(
+            unfold(Definition(F, t, (Case((), Mean(x() * XI(t)) * J(t)),)), t, ()), x, t, XI(t)
+        ),
+        "a random number in the definition of a letter that is not": specialised_definition,
+        "a derived letter that is defined": lambda: specialise(unfold(GATED, 0, ()), Z, t, J(t)),
     },
     "split_sum": {
         "after the end": lambda: split_sum(SUM, t + 1, SOME),
@@ -626,6 +832,11 @@ MISUSES = {
         ),
         "cases that overlap": lambda: circular(cases=(Case((t,), 0 * J(t)), Case((-t,), sp.S.One))),
         "a nonnegative letter": lambda: circular(letter=RHO, cases=(Case((), sp.Integer(-1)),)),
+        "an independent letter": lambda: circular(letter=XI, cases=(Case((), sp.S.One),)),
+        "a random body of a letter that is not": lambda: circular(cases=(Case((), XI(t) * J(t)),)),
+        "a derived body of a letter that is not": lambda: circular(cases=(Case((), Z(t)),)),
+        "circular, under a mean": lambda: circular(cases=(Case(SOME, Mean(F(t) * XI(t)) + 1),)),
+        "circular, by its own mean": lambda: circular(letter=Z, cases=(Case(SOME, Mean(Z(t)) + 1),)),
         "another shape": lambda: circular(cases=(Case((), A(t)),)),
         "a limit that moves": lambda: circular(cases=(Case((), F(t - 1) + 1),), limit=t - 1),
         "sideways": lambda: circular(onward=0),
@@ -808,6 +1019,10 @@ TRICKS = {
     "a function that changes": changing_function,
     "an entry that no letter made": lambda: ring(*[Entry(Str("x"), Str(""), Str(""), Str(""), t / 2)] * 2),
     "a nonnegative matrix": lambda: ring(*[Entry(Str("J"), Str("n"), Str("n"), Str("nonnegative"), t)] * 2),
+    "an independent matrix": lambda: ring(*[Entry(Str("J"), Str("n"), Str("n"), Str("independent"), t)] * 2),
+    "a letter of another kind of chance": lambda: ring(
+        *[Entry(Str("x"), Str(""), Str(""), Str("derived independent"), t)] * 2
+    ),
     "a subclass of a letter": lambda: specialise(
         LAW, a_subclass_of(Letter, __eq__=lambda a, b: True)("L"), t, J(t)
     ),
@@ -930,6 +1145,9 @@ PARTS = {
     "a letter with half a shape": lambda: Letter("J", "n"),
     "a nonnegative matrix": lambda: Letter("J", "n", "n", nonnegative=True),
     "a letter with a number of rows": lambda: Letter("J", 2, 2),
+    "a letter of another kind of chance": lambda: Letter("x", random="sometimes"),
+    "an independent matrix": lambda: Letter("X", "n", "n", random="independent"),
+    "chance that is no text": lambda: Letter("x", random=True),
     "limits that use the bound index": lambda: Total(J(k), k, 1, k),
     "a bound index that is an expression": lambda: Total(J(k), k + 1, 1, t),
     "a body that is text": lambda: Total("J", k, 1, t),
@@ -979,6 +1197,7 @@ def test_a_definition_keeps_its_index_apart():
 def test_shapes():
     assert shape(Transpose(A(t))) == ("p", "n") and shape(Trace(A(t) * Transpose(A(t)))) == ()
     assert shape(Total(0, k, 1, t) + A(t)) == ("n", "p")
+    assert shape(Mean(0) + A(t)) == shape(Mean(A(t))) == ("n", "p") and shape(Mean(XI(t))) == ()
     assert shape(sp.Integer(2)) is None and shape(2 * RHO()) == ()
 
 

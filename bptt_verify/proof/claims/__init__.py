@@ -1,1 +1,1 @@
-"""The claims T1 to T4 as theorems."""
+"""The claims T1 to T7 as theorems."""

@@ -8,8 +8,8 @@ import sympy as sp
 
 from bptt_verify.proof.calculation import Calculation
 from bptt_verify.proof.claims.adjoint_form import ADJOINT, LAMBDA
-from bptt_verify.proof.claims.gates import BEFORE, LATER, START, Gates, error_of
-from bptt_verify.proof.claims.letters import A, J, T, c, earlier, i, k, s, t
+from bptt_verify.proof.claims.gates import BEFORE, LATER, START, Gates
+from bptt_verify.proof.claims.letters import A, J, T, c, earlier, i, k, t
 from bptt_verify.proof.claims.unrolled import SENSITIVITY, G
 from bptt_verify.proof.kernel import (
     Case,
@@ -22,16 +22,13 @@ from bptt_verify.proof.kernel import (
     assume,
     at_least,
     constants_out,
-    empty_sum,
     equation,
-    first_term,
     independence,
     induction,
     mean_of_constant,
     mean_of_sum,
     mean_of_transpose,
     ring,
-    transposition,
     unfold,
 )
 
@@ -53,17 +50,11 @@ ONE_GATE = Definition(SHARED, t, (Case(START, sp.S.Zero), Case(LATER, A(t) + XI(
 """The recursion with one gate ξ for all steps."""
 
 UNIT = equation(Mean(XI(k)), 1, every=(k,))
-SECOND = equation(Mean(XI(k) ** 2), KAPPA(k), every=(k,))
 
 
-def _unit() -> Theorem:
+def unit() -> Theorem:
     """``E ξ_k = 1`` for every k: assumed."""
     return assume(UNIT)
-
-
-def _second() -> Theorem:
-    """``E ξ_k² = κ_k`` for every k: assumed."""
-    return assume(SECOND)
 
 
 @cache
@@ -75,7 +66,7 @@ def one_step() -> Theorem:
         .by(mean_of_sum)
         .by(mean_of_constant)
         .by(constants_out)
-        .use(_unit(), {k: t})
+        .use(unit(), {k: t})
         .back(unfold(SENSITIVITY, t, LATER))
         .theorem
     )
@@ -84,10 +75,10 @@ def one_step() -> Theorem:
 @cache
 def recursive() -> Theorem:
     """``E z_t = ∂h_t/∂w`` for every t ≥ 0, with ``z_t = A_t + ξ_t J_t z_{t-1}``."""
-    return unbiased(RECURSIVE, XI(t), _unit())
+    return unbiased(RECURSIVE, XI(t), unit())
 
 
-def unbiased(definition: Definition, gate: sp.Expr, unit: Theorem) -> Theorem:
+def unbiased(definition: Definition, gate: sp.Expr, open_on_average: Theorem) -> Theorem:
     """The proof for a recursion with the given gate at step t; refused if it is not independent."""
     own = definition.letter
     claim = equation(Mean(own(t)), G(t), t)
@@ -100,7 +91,7 @@ def unbiased(definition: Definition, gate: sp.Expr, unit: Theorem) -> Theorem:
         .by(mean_of_sum)
         .by(mean_of_constant)
         .by(independence, gate, (definition,))
-        .use(unit, {k: t})
+        .use(open_on_average, {k: t})
         .by(constants_out)
         .use(known, {u: t - 1})
         .back(unfold(SENSITIVITY, t, LATER))
@@ -133,7 +124,7 @@ def adjoint() -> Theorem:
         .by(mean_of_sum)
         .by(mean_of_constant)
         .by(independence, XI(t + 1), (GATED_ADJOINT,))
-        .use(_unit(), {k: t + 1})
+        .use(unit(), {k: t + 1})
         .by(constants_out)
         .use(known, {u: t + 1})
         .back(unfold(ADJOINT, t, BEFORE))
@@ -160,7 +151,7 @@ def initial_gradient() -> Theorem:
     return (
         Calculation(Mean(XI(1) * Transpose(GATED(1)) * J(1)), at_least(T, 1))
         .by(independence, XI(1), (GATED_ADJOINT,))
-        .use(_unit(), {k: sp.S.One})
+        .use(unit(), {k: sp.S.One})
         .by(constants_out)
         .by(mean_of_transpose)
         .use(adjoint(), {t: sp.S.One})
@@ -168,7 +159,7 @@ def initial_gradient() -> Theorem:
     )
 
 
-def _expanded(calculation: Calculation, terms: sp.Expr) -> Calculation:
+def expanded(calculation: Calculation, terms: sp.Expr) -> Calculation:
     """Under the mean, the same by the laws of a ring."""
     return calculation.rewrite(ring(calculation.term.args[0], terms))
 
@@ -185,7 +176,7 @@ def shared_gate() -> Theorem:
     for step in (3, 2, 1, 0):
         chain.unfold(ONE_GATE, step)
     return (
-        _expanded(chain, A(3) + xi * J(3) * A(2) + xi**2 * oldest)
+        expanded(chain, A(3) + xi * J(3) * A(2) + xi**2 * oldest)
         .by(mean_of_sum)
         .by(mean_of_constant)
         .by(constants_out, where=lambda x: x == Mean(xi * J(3) * A(2)))
@@ -194,161 +185,5 @@ def shared_gate() -> Theorem:
         .use(assume(equation(Mean(xi**2), kappa)))
         .to(A(3) + J(3) * (A(2) + J(2) * A(1)) + (kappa - 1) * oldest)
         .back(whole.theorem)
-        .theorem
-    )
-
-
-@cache
-def second_moment() -> Theorem:
-    """``E z_t z_tᵀ = A Aᵀ + A Gᵀ Jᵀ + J G Aᵀ + κ_t J E[z_{t-1} z_{t-1}ᵀ] Jᵀ``, where G = ∂h_{t-1}/∂w."""
-    before, xi = Z(t - 1), XI(t)
-    fresh, carried = A(t), J(t) * before
-    cross = fresh * Transpose(before) * Transpose(J(t))
-    square = carried * Transpose(before) * Transpose(J(t))
-    whole = (
-        Calculation(Mean(Z(t) * Transpose(Z(t))), *LATER)
-        .unfold(RECURSIVE)
-        .by(transposition)
-        .by(transposition, where=lambda x: isinstance(x, Transpose) and x.args[0].is_Mul)
-    )
-    terms = fresh * Transpose(fresh) + xi * cross + xi * carried * Transpose(fresh) + xi**2 * square
-    return (
-        _expanded(whole, terms)
-        .by(mean_of_sum)
-        .by(mean_of_constant)
-        .rewrite(_apart(xi, cross, RECURSIVE))
-        .rewrite(_apart(xi, carried * Transpose(fresh), RECURSIVE))
-        .rewrite(_apart(xi**2, square, RECURSIVE))
-        .use(_unit(), {k: t})
-        .use(_second(), {k: t})
-        .by(mean_of_transpose)
-        .use(recursive(), {t: t - 1})
-        .theorem
-    )
-
-
-def _apart(gate: sp.Expr, rest: sp.Expr, definition: Definition) -> Theorem:
-    """``E[s X] = E[s] a E[Y] b`` for a gate s that is independent of X = a Y b."""
-    both = independence(Mean(gate * rest), gate, (definition,), ())
-    return Calculation(both.statement.left).rewrite(both).rewrite(constants_out(Mean(rest), ())).theorem
-
-
-@cache
-def adjoint_moment() -> Theorem:
-    """``Λ_t = c_t c_tᵀ + c_t mᵀ J + Jᵀ m c_tᵀ + κ_{t+1} Jᵀ Λ_{t+1} J``, with Λ_t = E λ^ξ_t λ^ξ_tᵀ for t < T.
-
-    Here J = J_{t+1}, and m = λ_{t+1} is the full adjoint.
-    """
-    after, xi, back = GATED(t + 1), XI(t + 1), Transpose(J(t + 1))
-    direct, carried = c(t), back * after
-    cross = direct * Transpose(after) * J(t + 1)
-    square = carried * Transpose(after) * J(t + 1)
-    whole = (
-        Calculation(Mean(GATED(t) * Transpose(GATED(t))), *BEFORE)
-        .unfold(GATED_ADJOINT)
-        .by(transposition)
-        .by(transposition, where=lambda x: isinstance(x, Transpose) and x.args[0].is_Mul)
-    )
-    terms = direct * Transpose(direct) + xi * cross + xi * carried * Transpose(direct) + xi**2 * square
-    return (
-        _expanded(whole, terms)
-        .by(mean_of_sum)
-        .by(mean_of_constant)
-        .rewrite(_apart(xi, cross, GATED_ADJOINT))
-        .rewrite(_apart(xi, carried * Transpose(direct), GATED_ADJOINT))
-        .rewrite(_apart(xi**2, square, GATED_ADJOINT))
-        .use(_unit(), {k: t + 1})
-        .use(_second(), {k: t + 1})
-        .by(mean_of_transpose)
-        .use(adjoint(), {t: t + 1})
-        .theorem
-    )
-
-
-@cache
-def adjoint_covariance() -> Theorem:
-    """``C_t = κ_{t+1} Jᵀ C_{t+1} J + (κ_{t+1} - 1) Jᵀ m mᵀ J`` with ``C_t = E λ^ξ_t λ^ξ_tᵀ - λ_t λ_tᵀ``.
-
-    Here J = J_{t+1}, and m = λ_{t+1} is the full adjoint.
-    """
-    back, m, kappa = Transpose(J(t + 1)), LAMBDA(t + 1), KAPPA(t + 1)
-    later = Mean(GATED(t + 1) * Transpose(GATED(t + 1)))
-    exact = m * Transpose(m)
-    return (
-        Calculation(Mean(GATED(t) * Transpose(GATED(t))) - LAMBDA(t) * Transpose(LAMBDA(t)), *BEFORE)
-        .use(adjoint_moment())
-        .unfold(ADJOINT, t)
-        .by(transposition)
-        .by(transposition, where=lambda x: isinstance(x, Transpose) and x.args[0].is_Mul)
-        .to(kappa * back * (later - exact) * J(t + 1) + (kappa - 1) * back * exact * J(t + 1))
-        .theorem
-    )
-
-
-ERROR = (XI(s) - 1) * Transpose(GATED(s)) * J(s) * G(s - 1)
-MOMENT = Mean(GATED(s) * Transpose(GATED(s)))
-SPREAD = (KAPPA(s) - 1) * Transpose(G(s - 1)) * Transpose(J(s)) * MOMENT * J(s) * G(s - 1)
-
-
-@cache
-def spread() -> Theorem:
-    """``E[R_tᵀ R_t] = Σ_{s=t}^{T} (κ_s - 1) G_{s-1}ᵀ J_sᵀ Λ_s J_s G_{s-1}``.
-
-    ``R_t = Σ_{s=t}^{T} (ξ_s - 1) λ^ξ_sᵀ J_s G_{s-1}`` with ``G = ∂h/∂w`` and ``Λ_s = E λ^ξ_s λ^ξ_sᵀ``.
-    """
-    rest = Total(ERROR, s, t, T)
-    claim = equation(Mean(Transpose(rest) * rest), Total(SPREAD, s, t, T), at_least(T + 1, t))
-    first = claim.at({t: T + 1})
-    nothing = Calculation(first.right).by(empty_sum).theorem
-    base = Calculation(first.left).by(empty_sum).by(mean_of_constant).back(nothing)
-    known, u = earlier(claim, t, T + 1, -1)
-    later = Total(ERROR, s, t + 1, T)
-    own, gate, some = Transpose(GATED(t)) * J(t) * G(t - 1), XI(t) - 1, (at_least(T, t),)
-    turned = Transpose(G(t - 1)) * Transpose(J(t)) * GATED(t)
-    start = (
-        Calculation(claim.left, *some)
-        .rewrite(first_term(rest, some))
-        .by(transposition)
-        .by(transposition, where=lambda x: isinstance(x, Transpose) and x.args[0].is_Mul)
-    )
-    parts = ((gate**2, turned * own), (gate, turned * later), (gate, Transpose(later) * own))
-    step = _expanded(start, sp.Add(*(a * b for a, b in parts), Transpose(later) * later)).by(mean_of_sum)
-    for a, b in parts:
-        step.rewrite(independence(Mean(a * b), a, (GATED_ADJOINT,), some))
-    step = (
-        step.rewrite(_centred())
-        .rewrite(_variance())
-        .use(known, {u: t + 1})
-        .rewrite(constants_out(Mean(turned * own), ()))
-        .back(first_term(claim.right, some))
-    )
-    return induction(claim, t, T + 1, -1, base.theorem, step.theorem)
-
-
-def _centred() -> Theorem:
-    """``E[ξ_t - 1] = 0``."""
-    return Calculation(Mean(XI(t) - 1)).by(mean_of_sum).by(mean_of_constant).use(_unit(), {k: t}).theorem
-
-
-def _variance() -> Theorem:
-    """``E[(ξ_t - 1)²] = κ_t - 1``."""
-    expanded = _expanded(Calculation(Mean((XI(t) - 1) ** 2)), XI(t) ** 2 - 2 * XI(t) + 1)
-    whole = expanded.by(mean_of_sum).by(mean_of_constant).by(constants_out)
-    return whole.use(_unit(), {k: t}).use(_second(), {k: t}).theorem
-
-
-@cache
-def covariance() -> Theorem:
-    """``E[(ĝ - g)ᵀ (ĝ - g)] = Σ_{t=2}^{T} (κ_t - 1) G_{t-1}ᵀ J_tᵀ Λ_t J_t G_{t-1}``, with G = ∂h/∂w.
-
-    ``ĝ = Σ_i λ^ξ_iᵀ A_i`` is the random gradient and ``g = Σ_t c_tᵀ ∂h_t/∂w`` the exact one.
-    """
-    random, exact = Total(Transpose(GATED(i)) * A(i), i, 1, T), Total(Transpose(c(t)) * G(t), t, 1, T)
-    some = (at_least(T, 1),)
-    difference = Calculation(random - exact, *some).use(error_of(RANDOM)).theorem
-    return (
-        Calculation(Mean(Transpose(random - exact) * (random - exact)), *some)
-        .rewrite(difference)
-        .use(spread(), {t: sp.Integer(2)})
         .theorem
     )

@@ -77,6 +77,12 @@ CUT_ADJOINT = Definition(
 
 
 @cache
+def sensitivity() -> Theorem:
+    """``∂h_t/∂w = Σ_{i=1}^{t} (J_t … J_{i+1}) A_i`` for every t ≥ 0."""
+    return unrolled_at_any_step()
+
+
+@cache
 def joined() -> Theorem:
     """``(J_t … J_{s+1}) (J_s … J_i) = J_t … J_i`` where i - 1 ≤ s ≤ t."""
     near = at_least(s, i - 1)
@@ -96,7 +102,7 @@ def joined() -> Theorem:
 def covered() -> Theorem:
     """``Ĝ_t = ∂h_t/∂w`` for t ≤ τ: the window reaches back to the first step."""
     claim = equation(WINDOWED(t), G(t), t)
-    whole = symmetric(unrolled_at_any_step())
+    whole = symmetric(sensitivity())
     base = Calculation(WINDOWED(tau), tau).unfold(WINDOW).use(whole, {t: tau})
     step = Calculation(WINDOWED(t), t, at_least(tau - 1, t)).unfold(WINDOW).use(whole)
     return induction(claim, t, tau, -1, base.theorem, step.theorem)
@@ -108,7 +114,7 @@ def sensitivity_error() -> Theorem:
     beyond = between(0, tau, t)
     return (
         Calculation(G(t), *beyond)
-        .use(unrolled_at_any_step())
+        .use(sensitivity())
         .by(split_sum, t - tau)
         .back(unfold(WINDOW, t, (at_least(t, tau),)))
         .theorem
@@ -124,7 +130,7 @@ def stopped() -> Theorem:
         .use(sensitivity_error())
         .back(instantiate(joined(), ((s, t - tau), (i, i + 1))))
         .by(take_out, before, product(t - tau, i + 1) * A(i), sp.S.One)
-        .back(instantiate(unrolled_at_any_step(), ((t, t - tau),)))
+        .back(instantiate(sensitivity(), ((t, t - tau),)))
         .theorem
     )
 
@@ -268,7 +274,7 @@ def _exchanged_full() -> Theorem:
     """The full gradient, with the later step inside."""
     return (
         Calculation(Total(Transpose(c(t)) * G(t), t, 1, T))
-        .use(unrolled_at_any_step())
+        .use(sensitivity())
         .by(distribute, where=lambda x: x.is_Mul)
         .by(exchange, (1, T), (i, T))
         .theorem
