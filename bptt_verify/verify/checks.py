@@ -12,6 +12,8 @@ from bptt_verify.errors import CheckFailedError, UsageError
 from bptt_verify.language import Recurrence
 from bptt_verify.verdict import Evidence, Report, combine
 from bptt_verify.verify.adapters import Adapted, adapted, as_array
+from bptt_verify.verify.arguments import drawn_once, known_arrays, not_sent, seeded
+from bptt_verify.verify.causes import truncation_instead
 from bptt_verify.verify.diagnosis import diagnosis
 from bptt_verify.verify.problems import DRAWS, Inputs, Reduction, drawn, recurrence_problem
 
@@ -53,9 +55,9 @@ def check_gradient(
     UsageError
         If an argument is not as described.
     """
-    seed, generator = _generator(rng)
+    seed, generator = seeded(rng)
     if isinstance(against, Recurrence):
-        known = _known(against)
+        known = known_arrays(against)
         wrapped = adapted(fn, known)
         problem = recurrence_problem(against, wrapped, inputs, reduction)
     elif callable(against):
@@ -63,16 +65,17 @@ def check_gradient(
         problem = loss_problem(fn, against, inputs)
     else:
         raise UsageError(f"against={against!r:.60}; expected a Recurrence or a loss function loss(**arrays).")
-    problem, cases = _drawn_once(problem, generator)
+    problem, cases = drawn_once(problem, generator)
     evidence, notes = judge_gradient(wrapped, problem, generator)
     if any(e.name.startswith("finite") and e.verdict != "verified" for e in evidence):
         evidence = _with_slopes(evidence, wrapped, problem, generator)
     cause = None
     if isinstance(against, Recurrence):
-        notes = (*_not_sent(against, wrapped, reduction), *notes)
+        notes = (*not_sent(against, wrapped, reduction), *notes)
         if combine(e.verdict for e in evidence) == "refuted":
             told = [c.arrays for c in cases if _told(problem, c.arrays)]
             cause = diagnosis(against, wrapped, told or [c.arrays for c in cases[:1]])
+            cause = cause or truncation_instead(against, wrapped, problem, [c.arrays for c in cases])
     name = getattr(fn, "__qualname__", None) or type(fn).__name__
     return Report(f"{name} against {_named(against)}", evidence, cause, notes, seed)
 
@@ -154,44 +157,11 @@ def _arrays(arrays: Any) -> dict[str, Any]:
     return {k: v.astype(float) if v.dtype.kind == "f" else v for k, v in checked.items()}
 
 
-def _generator(rng: int | np.random.Generator | None) -> tuple[int | None, np.random.Generator]:
-    if isinstance(rng, np.random.Generator):
-        return None, rng
-    if rng is not None and (isinstance(rng, bool) or not isinstance(rng, int | np.integer) or rng < 0):
-        raise UsageError(
-            f"rng={rng!r:.60}; expected a non-negative integer seed or a numpy.random.Generator."
-        )
-    seed = int(np.random.SeedSequence().generate_state(1)[0]) if rng is None else int(rng)
-    return seed, np.random.default_rng(seed)
-
-
-def _drawn_once(problem: Problem, rng: np.random.Generator) -> tuple[Problem, list[Case]]:
-    """The problem with its cases drawn, so that every way of looking sees the same inputs."""
-    from dataclasses import replace
-
-    cases = list(problem.draw(rng))
-    return replace(problem, draw=lambda _: cases), cases
-
-
 def _with_slopes(
     evidence: tuple[Evidence, ...], fn: Adapted, problem: Problem, rng: np.random.Generator
 ) -> tuple[Evidence, ...]:
     """Taylor slopes as a second witness where there is no complex step."""
     return (*evidence, taylor_evidence(fn, problem, rng))
-
-
-def _known(rec: Recurrence) -> dict[str, None]:
-    names = (*rec.inputs, *rec.targets, *rec.params, *(f"{s}0" for s in rec.states), "weights")
-    return dict.fromkeys(names)
-
-
-def _not_sent(rec: Recurrence, fn: Adapted, reduction: Reduction) -> tuple[str, ...]:
-    missing = [n for n in _known(rec) if not fn.takes(n)]
-    notes = [f"{n} is not an argument of the function and was not sent" for n in missing if n != "weights"]
-    if "weights" in missing:
-        shown = repr(reduction) if isinstance(reduction, str) else "the given array"
-        notes.append(f"the function takes no weights: it is judged with reduction={shown}")
-    return tuple(notes)
 
 
 def _told(problem: Problem, arrays: Arrays) -> bool:

@@ -30,7 +30,7 @@ def diagnosis(rec: Recurrence, fn: Adapted, cases: Sequence[Arrays]) -> str | No
     cases : sequence of arrays
         Inputs on which the function is wrong, or may be.
     """
-    found = [_called(fn, arrays) for arrays in cases]
+    found = [called(fn, arrays) for arrays in cases]
     pairs = [(a, g) for a, g in zip(cases, found, strict=True) if g is not None]
     if not pairs:
         return None
@@ -45,7 +45,8 @@ def diagnosis(rec: Recurrence, fn: Adapted, cases: Sequence[Arrays]) -> str | No
     return clipped([pairs[k][1] for k in wrong], [truths[k] for k in wrong])
 
 
-def _called(fn: Adapted, arrays: Arrays) -> dict[str, Any] | None:
+def called(fn: Adapted, arrays: Arrays) -> dict[str, Any] | None:
+    """The floating-point gradients of one call; None if it fails."""
     try:
         with np.errstate(all="ignore"):
             _, grads = fn({k: v.copy() for k, v in arrays.items()})

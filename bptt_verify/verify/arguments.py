@@ -1,0 +1,53 @@
+"""What the public checks do with their common arguments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bptt_verify.check import Case, Problem
+from bptt_verify.errors import UsageError
+from bptt_verify.language import Recurrence
+from bptt_verify.verify.adapters import Adapted
+from bptt_verify.verify.problems import Reduction
+
+
+def seeded(rng: int | np.random.Generator | None) -> tuple[int | None, np.random.Generator]:
+    """The seed, where there is one, and the generator that a public ``rng=`` means.
+
+    Raises
+    ------
+    UsageError
+        If it is neither a seed nor a generator.
+    """
+    if isinstance(rng, np.random.Generator):
+        return None, rng
+    if rng is not None and (isinstance(rng, bool) or not isinstance(rng, int | np.integer) or rng < 0):
+        raise UsageError(
+            f"rng={rng!r:.60}; expected a non-negative integer seed or a numpy.random.Generator."
+        )
+    seed = int(np.random.SeedSequence().generate_state(1)[0]) if rng is None else int(rng)
+    return seed, np.random.default_rng(seed)
+
+
+def drawn_once(problem: Problem, rng: np.random.Generator) -> tuple[Problem, list[Case]]:
+    """The problem with its cases drawn, so that every way of looking sees the same inputs."""
+    cases = list(problem.draw(rng))
+    return replace(problem, draw=lambda _: cases), cases
+
+
+def known_arrays(rec: Recurrence) -> dict[str, None]:
+    """The names of all arrays that a gradient function may be sent."""
+    names = (*rec.inputs, *rec.targets, *rec.params, *(f"{s}0" for s in rec.states), "weights")
+    return dict.fromkeys(names)
+
+
+def not_sent(rec: Recurrence, fn: Adapted, reduction: Reduction) -> tuple[str, ...]:
+    """Notes on the arrays that the function does not take."""
+    missing = [n for n in known_arrays(rec) if not fn.takes(n)]
+    notes = [f"{n} is not an argument of the function and was not sent" for n in missing if n != "weights"]
+    if "weights" in missing:
+        shown = repr(reduction) if isinstance(reduction, str) else "the given array"
+        notes.append(f"the function takes no weights: it is judged with reduction={shown}")
+    return tuple(notes)

@@ -1,0 +1,102 @@
+"""What is wrong with a truncated gradient: the chain of things that are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bptt_verify.check import Array, Arrays, Problem
+from bptt_verify.estimators import Chunks, Full, Window, kept
+from bptt_verify.language import Recurrence
+from bptt_verify.oracle import Truncation
+from bptt_verify.verify.adapters import Adapted
+from bptt_verify.verify.diagnosis import diagnosis
+from bptt_verify.verify.keptterms import Seen, differs, named_pattern, observed
+from bptt_verify.verify.restarts import restart_named
+from bptt_verify.verify.termweights import LONGEST, weights_named
+
+REPEATS = 3  # draws of the parameters with which the weights of the terms are solved for
+
+
+def truncation_cause(
+    rec: Recurrence,
+    fn: Adapted,
+    problem: Problem,
+    cases: Sequence[Arrays],
+    estimator: Truncation,
+    rng: np.random.Generator,
+) -> str | None:
+    """In words, which truncation a refuted gradient equals, or which other mistake gives its numbers."""
+    reset = restart_named(rec, fn, cases, _lengths(estimator))
+    if reset is not None:
+        return reset
+    seen = observed(rec, fn, problem, cases, estimator)
+    return (
+        named_pattern(seen, estimator)
+        or _named_where_whole(rec, fn, cases, estimator)
+        or _weighed(rec, fn, problem, cases, estimator, rng)
+        or _unknown(seen, estimator)
+    )
+
+
+def truncation_instead(rec: Recurrence, fn: Adapted, problem: Problem, cases: Sequence[Arrays]) -> str | None:
+    """Which truncation it is that a function returns for the full gradient."""
+    found = named_pattern(observed(rec, fn, problem, cases, Full()), Full())
+    return None if found is None else f"{found}. If that is meant, use check_truncated"
+
+
+def _lengths(estimator: Truncation) -> tuple[int, ...]:
+    match estimator:
+        case Window(tau):
+            return (tau,)
+        case Chunks(k1, k2):
+            return tuple(dict.fromkeys((k1, k2)))
+    return ()
+
+
+def _named_where_whole(
+    rec: Recurrence, fn: Adapted, cases: Sequence[Arrays], estimator: Truncation
+) -> str | None:
+    """The ordinary diagnosis, in the cases in which nothing is truncated."""
+
+    def whole(steps: int) -> bool:
+        return bool(np.array_equal(kept(estimator, steps), kept(Full(), steps)))
+
+    short = [a for a in cases if whole(len(a["weights"])) and len(a["weights"]) <= LONGEST]
+    found = diagnosis(rec, fn, short) if any(len(a["weights"]) > 1 for a in short) else None
+    return None if found is None else f"where nothing is truncated, too: {found}"
+
+
+def _weighed(
+    rec: Recurrence,
+    fn: Adapted,
+    problem: Problem,
+    cases: Sequence[Arrays],
+    estimator: Truncation,
+    rng: np.random.Generator,
+) -> str | None:
+    initial = [f"{s}0" for s in rec.states]
+    lengths = sorted((a for a in cases if 1 < len(a["weights"]) <= LONGEST), key=lambda a: len(a["weights"]))
+    for arrays in lengths:
+        draws = [arrays, *(_redrawn(rec, arrays, rng) for _ in range(REPEATS))]
+        seen = observed(rec, fn, problem, draws, estimator)
+        if len(seen) == len(draws) and any(differs(s, estimator) for s in seen):
+            return weights_named(seen, estimator, initial)
+    return None
+
+
+def _unknown(seen: Sequence[Seen], estimator: Truncation) -> str | None:
+    """Where the numbers differ, if nothing explains them."""
+    for s in seen:
+        wrong = differs(s, estimator)
+        if wrong:
+            named = ", ".join(f"∂L/∂{b}" for b in wrong)
+            return f"no known truncation gives these numbers; {named} differ from T={s.steps} on"
+    return None
+
+
+def _redrawn(rec: Recurrence, arrays: Arrays, rng: np.random.Generator) -> dict[str, Array]:
+    """The same case with other parameters and inputs."""
+    real = [n for n in (*rec.params, *rec.inputs) if n not in rec.onehot]
+    return {**arrays, **{k: arrays[k] * rng.uniform(0.5, 1.5, np.shape(arrays[k])) for k in real}}
