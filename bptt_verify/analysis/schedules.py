@@ -199,16 +199,16 @@ class _Problem:
 
     def meeting(self, shape: Array) -> Array:
         """The schedule proportional to ``shape`` within its limits that meets the budget."""
-        there = shape[shape > 0]
+        there, least = shape[shape > 0], np.full(len(shape), self.minimum)
         if not there.size:
-            return np.full(len(shape), self.minimum)
+            return least
         low, high = np.log(self.minimum / there.max()), np.log(1 / there.min())
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             fits = self.cost.products(self._limited(middle, shape)) <= self.budget
             low, high = (middle, high) if fits else (low, middle)
         ends = (self._limited(x, shape) for x in (high, low))
-        return next(pi for pi in ends if self.cost.products(pi) <= self.budget)
+        return next((pi for pi in ends if self.cost.products(pi) <= self.budget), least)
 
     def _limited(self, scale: float, shape: Array) -> Array:
         return np.asarray(np.clip(np.exp(scale) * shape, self.minimum, 1.0))
@@ -230,7 +230,7 @@ def _best(problem: _Problem, start: Array) -> tuple[Array, float]:
     for _ in range(ROUNDS):
         q = problem.cost.slopes(pi)
         target = problem.meeting(np.sqrt(np.divide(slopes, q, out=np.zeros_like(q), where=q > 0)))
-        trial = problem.meeting(pi ** (1 - step) * target**step)
+        trial = problem.meeting(np.where(slopes > 0, pi ** (1 - step) * target**step, 0.0))
         found, ahead = problem.variance(trial)
         progress = variance - found
         if progress > 0:

@@ -87,7 +87,7 @@ def test_a_window_off_by_one_is_noticed(monkeypatch):
 
 
 def test_a_tiny_bias_keeps_its_digits():
-    """With a scalar state and a loss at the last step the tail is a geometric sum, here far below rounding."""
+    """With a scalar state and a loss at the last step the tail is a geometric sum, here below rounding."""
     factor, steps = 1e-3, 20
     arrays = {k: np.ones((1, 1)) for k in ("W_hx", "W_qh")} | {"W_hh": np.full((1, 1), factor)}
     arrays |= {"x": np.ones((steps, 1, 1)), "y": np.zeros((steps, 1, 1)), "weights": np.zeros((steps, 1))}
