@@ -1,47 +1,123 @@
-"""Randomized truncated gradients written by hand in NumPy, in several styles, right and wrong."""
+"""Randomized truncated gradients written by hand in NumPy, in several styles."""
 
 import numpy as np
 
-PARAMS = ("W_hx", "W_hh", "b_h", "W_qh", "b_q")
+ELMAN = ("W_hx", "W_hh", "b_h", "W_qh", "b_q")
 
 
-def elman_run(x, y, W_hx, W_hh, b_h, W_qh, b_q, h0, weights):
-    """Loss, states and errors of an Elman network."""
-    h = [h0]
+def elman_run(arrays):
+    """Loss, states h_0 … h_T and weighted errors of an Elman network."""
+    x, y, W_hx, W_hh = (arrays[k] for k in ("x", "y", "W_hx", "W_hh"))
+    h = [arrays["h0"]]
     for t in range(len(x)):
-        h.append(np.tanh(x[t] @ W_hx.T + h[t] @ W_hh.T + b_h))
-    error = np.array(h[1:]) @ W_qh.T + b_q - y
-    return 0.5 * np.sum(weights * np.sum(error**2, axis=2)), h, error * weights[:, :, None]
+        h.append(np.tanh(x[t] @ W_hx.T + h[t] @ W_hh.T + arrays["b_h"]))
+    error = np.array(h[1:]) @ arrays["W_qh"].T + arrays["b_q"] - y
+    weights = arrays["weights"][:, :, None]
+    return 0.5 * np.sum(weights * error**2), h, weights * error
 
 
-def elman_grads(arrays, gate, first=None, whole=None):
-    """The gated recursion; ``gate(t)`` for t = 1 … T-1 (from 0) multiplies what step t sends to t - 1.
+def elman(arrays, gate, whole=None):
+    """One pass backwards; ``gate(t)`` multiplies what step t, from 0, sends to the step before it.
 
-    ``whole(t)`` multiplies the adjoint of step t itself, ``first`` what step 0 sends to h0.
+    With ``whole`` the whole adjoint of step t is multiplied instead.
     """
-    x, W_hx, W_hh, W_qh = (arrays[k] for k in ("x", "W_hx", "W_hh", "W_qh"))
-    loss, h, do = elman_run(**arrays)
-    grads = {k: np.zeros_like(arrays[k]) for k in PARAMS}
-    carried = np.zeros_like(arrays["h0"])
-    for t in reversed(range(len(x))):
-        da = (do[t] @ W_qh + carried) * (1 - h[t + 1] ** 2)
-        if whole is not None:
-            da = whole(t) * da
-        grads["W_qh"] += do[t].T @ h[t + 1]
-        grads["b_q"] += do[t].sum(axis=0)
-        grads["W_hx"] += da.T @ x[t]
-        grads["W_hh"] += da.T @ h[t]
-        grads["b_h"] += da.sum(axis=0)
-        carried = da @ W_hh
-        if whole is None:
-            carried = gate(t) * carried if t or first is None else first * carried
+    loss, h, do = elman_run(arrays)
+    grads = {k: np.zeros_like(arrays[k]) for k in ELMAN}
+    carried = np.zeros_like(h[0])
+    for t in reversed(range(len(do))):
+        dh = do[t] @ arrays["W_qh"] + carried
+        da = (dh if whole is None else whole(t) * dh) * (1 - h[t + 1] ** 2)
+        _accumulate(grads, arrays["x"][t], h[t], h[t + 1], da, do[t])
+        carried = da @ arrays["W_hh"] * (gate(t) if whole is None else 1)
     return loss, grads | {"h0": carried}
 
 
-def named(function, *argument):
-    """The function with its random arguments spelled out, as a user would write it."""
+def elman_terms(arrays, weight):
+    """The double sum; ``weight(t, i)`` multiplies the term of loss t and step i < t, i = -1 for h0."""
+    loss, h, do = elman_run(arrays)
+    grads = {k: np.zeros_like(arrays[k]) for k in ELMAN}
+    start = np.zeros_like(h[0])
+    for t in range(len(do)):
+        da = do[t] @ arrays["W_qh"] * (1 - h[t + 1] ** 2)
+        _accumulate(grads, arrays["x"][t], h[t], h[t + 1], da, do[t])
+        for i in range(t - 1, -1, -1):
+            da = da @ arrays["W_hh"] * (1 - h[i + 1] ** 2)
+            _accumulate(grads, arrays["x"][i], h[i], None, weight(t, i) * da, None)
+        start += weight(t, -1) * (da @ arrays["W_hh"])
+    return loss, grads | {"h0": start}
 
-    def loss_and_grad(x, y, W_hx, W_hh, b_h, W_qh, b_q, h0, weights, xi):
-        return function(dict(x=x, y=y, W_hx=W_hx, W_hh=W_hh, b_h=b_h, W_qh=W_qh, b_q=b_q, h0=h0, weights=weights), xi)
 
-    return loss_and_grad
+def _accumulate(grads, x, before, after, da, do):
+    grads["W_hx"] += da.T @ x
+    grads["W_hh"] += da.T @ before
+    grads["b_h"] += da.sum(axis=0)
+    if do is not None:
+        grads["W_qh"] += do.T @ after
+        grads["b_q"] += do.sum(axis=0)
+
+
+def linear_forward(arrays, xi):
+    """Forward mode, z_t = A_t + ξ_t J_t z_{t-1}, for a linear network with one gate a step."""
+    x, y, W_hx, W_hh, W_qh, h = (arrays[k] for k in ("x", "y", "W_hx", "W_hh", "W_qh", "h0"))
+    n, B = len(W_hh), x.shape[1]
+    eye = np.eye(n)
+    z = {
+        "W_hx": np.zeros((B, n, n, x.shape[2])),
+        "W_hh": np.zeros((B, n, n, n)),
+        "h0": np.tile(eye, (B, 1, 1)),
+    }
+    grads = {k: np.zeros_like(arrays[k]) for k in ("W_hx", "W_hh", "W_qh", "h0")}
+    loss = 0.0
+    for t in range(len(x)):
+        z = {k: xi[t] * np.einsum("ij,bj...->bi...", W_hh, v) for k, v in z.items()}
+        z["W_hx"] = z["W_hx"] + np.einsum("ij,bd->bijd", eye, x[t])
+        z["W_hh"] = z["W_hh"] + np.einsum("ij,bd->bijd", eye, h)
+        h = x[t] @ W_hx.T + h @ W_hh.T
+        error = h @ W_qh.T - y[t]
+        do = arrays["weights"][t][:, None] * error
+        loss += 0.5 * np.sum(do * error)
+        grads["W_qh"] += do.T @ h
+        c = do @ W_qh
+        grads["h0"] += np.einsum("bi,bij->bj", c, z["h0"])
+        for k in ("W_hx", "W_hh"):
+            grads[k] += np.einsum("bi,bijd->jd", c, z[k])
+    return loss, grads
+
+
+def lstm(arrays, gate):
+    """One pass backwards through an LSTM; ``gate(t)`` multiplies both carried states."""
+    a = arrays
+    x, y = a["x"], a["y"]
+    h, c, saved = a["h0"], a["c0"], []
+    for t in range(len(x)):
+        pre = {k: x[t] @ a[f"W_{k}x"].T + h @ a[f"W_{k}h"].T + a[f"b_{k}"] for k in "ifgo"}
+        i, f, o = (1 / (1 + np.exp(-pre[k])) for k in "ifo")
+        g = np.tanh(pre["g"])
+        new = f * c + i * g
+        saved.append((h, c, i, f, g, o, new))
+        h, c = o * np.tanh(new), new
+    grads = {k: np.zeros_like(v) for k, v in a.items() if k[:2] in ("W_", "b_")}
+    loss, dh, dc = 0.0, np.zeros_like(a["h0"]), np.zeros_like(a["c0"])
+    for t in reversed(range(len(x))):
+        h, c, i, f, g, o, new = saved[t]
+        squashed = np.tanh(new)
+        error = (o * squashed) @ a["W_qh"].T + a["b_q"] - y[t]
+        do_t = a["weights"][t][:, None] * error
+        loss += 0.5 * np.sum(do_t * error)
+        grads["W_qh"] += do_t.T @ (o * squashed)
+        grads["b_q"] += do_t.sum(axis=0)
+        dh = dh + do_t @ a["W_qh"]
+        dc = dc + dh * o * (1 - squashed**2)
+        slopes = {
+            "i": dc * g * i * (1 - i),
+            "f": dc * c * f * (1 - f),
+            "g": dc * i * (1 - g**2),
+            "o": dh * squashed * o * (1 - o),
+        }
+        dh, dc = np.zeros_like(dh), gate(t) * dc * f
+        for k, d in slopes.items():
+            grads[f"W_{k}x"] += d.T @ x[t]
+            grads[f"W_{k}h"] += d.T @ h
+            grads[f"b_{k}"] += d.sum(axis=0)
+            dh = dh + gate(t) * (d @ a[f"W_{k}h"])
+    return loss, grads | {"h0": dh, "c0": dc}

@@ -1,4 +1,4 @@
-"""Known mistakes of gated gradients, as other gates or as another recursion: which of them gives the numbers."""
+"""Known mistakes of gated gradients, as other gates or another recursion: which of them gives the numbers."""
 
 from __future__ import annotations
 
@@ -129,8 +129,10 @@ def gate_diagnosis(rec: Recurrence, seen: Sequence[Observation]) -> str | None:
     It is looked for in the gates, and then in the recursion that they act on.
     """
     program = gated_adjoint(rec.program)
-    initial = {a.name for a in program.arrays if a.role == "initial"}
-    for name, text, substitution in _table():
+    initial = _initial(program)
+    if all(is_recursion(program, o) for o in seen):
+        return None
+    for name, text, substitution in (*_table(), *_weights(program, seen)):
         if all(_explained(program, o, substitution, initial) for o in seen) and any(
             all(_explained(program, o, substitution, set(), first) for o in seen) for first in FIRST
         ):
@@ -139,6 +141,38 @@ def gate_diagnosis(rec: Recurrence, seen: Sequence[Observation]) -> str | None:
         if all(agree(o.grads, gated_gradients(m.program, o.arrays, o.keep / o.pi)) for o in seen):
             return f"{m.description} [{m.name}]"
     return None
+
+
+def is_recursion(program: Program, o: Observation) -> bool:
+    """Whether the gated recursion gives these numbers."""
+    return agree(o.grads, gated_gradients(program, o.arrays, o.keep / o.pi))
+
+
+def _weights(program: Program, seen: Sequence[Observation]) -> Iterator[tuple[str, str, Substitution]]:
+    """Weights of kept terms that a constant factor explains, the factor fitted to one observation."""
+    o = next((o for o in seen if len(o.keep) == 2 and o.keep.all()), None)
+    if o is None:
+        return
+    without, with_gate = (
+        gated_gradients(program, o.arrays, np.array([np.ones_like(o.keep[0]), g * np.ones_like(o.keep[0])]))
+        for g in (0.0, 1.0)
+    )
+    slope = {k: with_gate[k] - without[k] for k in o.grads if k in without and k not in _initial(program)}
+    square = sum(float(np.sum(v**2)) for v in slope.values())
+    if not square > 0:
+        return
+    gate = sum(float(np.sum((o.grads[k] - without[k]) * v)) for k, v in slope.items()) / square
+    factor = gate * float(o.pi[1].mean())
+    yield "weight", f"a kept term has the weight {factor:.4g}/π; it must be 1/π", lambda k, p: factor * k / p
+    yield (
+        "weight",
+        f"a kept term has the weight {gate:.4g}, whatever π; it must be 1/π",
+        lambda k, p: gate * k,
+    )
+
+
+def _initial(program: Program) -> set[str]:
+    return {a.name for a in program.arrays if a.role == "initial"}
 
 
 def _explained(

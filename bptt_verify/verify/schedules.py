@@ -62,7 +62,7 @@ class Law:
         return np.repeat(pi[:, None], batch, axis=1) if self.per_sequence else pi
 
     def telling(self, steps: int, batch: int) -> Array:
-        """Of the shape of the gates. Chosen ones are below 1 at few steps: the mean is right for any schedule."""
+        """Of the shape of the gates. Where chosen, few are below 1: any schedule must give the mean."""
         return self.gates(self._few(steps, batch), batch)
 
     def _few(self, steps: int, batch: int) -> Array:

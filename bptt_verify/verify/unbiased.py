@@ -49,8 +49,8 @@ def check_unbiased(
     ----------
     fn : callable
         ``fn(**arrays, …) -> (loss, grads)``, or just grads, with one of the arguments ``xi`` (gates 0 or
-        1/π_t, float, (T,)), ``keep`` (gates 0 or 1; it applies 1/π itself) and ``rng`` (a numpy Generator). It
-        is sent only the arrays it takes, and ``pi`` if it names that: a number where ``pi`` is one, else (T,).
+        1/π_t, float, (T,)), ``keep`` (gates 0 or 1; it applies 1/π itself) and ``rng`` (a numpy Generator).
+        It is sent only the arrays it takes, and ``pi`` if it names that: a number if ``pi`` is one, or (T,).
         Against a dict, ``fn(rng)``, or ``fn(**inputs, rng=…)``.
     against : Recurrence, or dict of arrays
         The equations; or what the means of the grads should be, for a function that takes a generator.
