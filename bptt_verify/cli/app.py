@@ -14,6 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 REPORTS = click.Choice(["text", "json", "junit", "sarif"])
 STYLES = click.Choice(["fast", "plain"])
+ESTIMATOR = "full, window:TAU, chunks:K1,K2, randomized:PI or geometric:FIRST,RATIO,MINIMUM."
 TARGET = "TARGET is a cell of the catalogue (see the command cells), FILE.py:NAME, FILE.py or MODULE:NAME."
 CODES = "Exit codes: 0 verified, 1 refuted, 2 usage or bad input, 3 internal error, 4 inconclusive."
 
@@ -193,12 +194,21 @@ def derive(target: str, form: str, out: str | None) -> None:
     show_default=True,
     help="How the gradient is summed: by the adjoint recursion, or as the whole double sum.",
 )
+@click.option(
+    "--estimator",
+    metavar="ESTIMATOR",
+    default="full",
+    show_default=True,
+    help=f"Which terms of the gradient are kept: {ESTIMATOR}",
+)
 @click.option("--style", type=STYLES, default="fast", show_default=True, help="Style of the kernel.")
 @click.option("--out", metavar="FILE", help="Where to write it.  [default: stdout]")
 @click.option(
     "--update-kernels", is_flag=True, help="Write the kernels of the catalogue into this checkout instead."
 )
-def generate(target: str | None, method: str, style: str, out: str | None, update_kernels: bool) -> None:
+def generate(
+    target: str | None, method: str, estimator: str, style: str, out: str | None, update_kernels: bool
+) -> None:
     """Print the source of a kernel, unchecked.
 
     TARGET is a cell of the catalogue (see the command cells), FILE.py:NAME, FILE.py or MODULE:NAME.
@@ -207,17 +217,18 @@ def generate(target: str | None, method: str, style: str, out: str | None, updat
     Examples:
       bptt-verify generate gru > gru.py
       bptt-verify generate my_cells.py:leaky --style plain --out leaky.py
+      bptt-verify generate lstm --estimator chunks:20,40 --out truncated.py
     """
     if update_kernels != (target is None):
         raise click.UsageError("expected TARGET, or --update-kernels without TARGET.")
-    if update_kernels and (out is not None or style != "fast" or method != "recursion"):
-        raise click.UsageError("--update-kernels takes neither --out nor --style nor --method.")
+    if update_kernels and (out, style, method, estimator) != (None, "fast", "recursion", "full"):
+        raise click.UsageError("--update-kernels takes none of --out, --style, --method, --estimator.")
     from bptt_verify.cli import work
 
     if target is None:
         emit("\n".join(map(str, work.update_kernels())))
     else:
-        work.delivered(work.generated(target, style, method), out)
+        work.delivered(work.generated(target, style, method, estimator), out)
 
 
 @command

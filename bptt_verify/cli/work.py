@@ -19,6 +19,7 @@ from bptt_verify.certification import Certificate, certify, recheck
 from bptt_verify.certification.certificate import CertificateChangedError
 from bptt_verify.certification.ladder import LADDER, SEED
 from bptt_verify.cli import formats, tables
+from bptt_verify.cli.estimating import estimator
 from bptt_verify.cli.guard import EXIT, brief, emit
 from bptt_verify.cli.outcome import Outcome, of_report, rungs
 from bptt_verify.cli.targets import Targets, place_of, visit
@@ -115,10 +116,11 @@ def derived(target: str, form: str) -> str:
         return written[form]()
 
 
-def generated(target: str, style: str, method: str) -> str:
+def generated(target: str, style: str, method: str, words: str) -> str:
     """The source of a kernel."""
+    kept = estimator(words)
     with visit() as find:
-        return generate(find.recurrence(target), style=style, method=method).source
+        return generate(find.recurrence(target), estimator=kept, style=style, method=method).source
 
 
 def delivered(text: str, out: str | None) -> None:
