@@ -276,6 +276,11 @@ CLAIMS: Mapping[str, GeneralClaim] = {
             ("The second moment of the sensitivity", variance.second_moment, _random_gates),
             ("The second moment of the gated adjoint", variance.adjoint_moment, _random_gates),
             ("The covariance of the gated adjoint", variance.adjoint_covariance, _random_gates),
+            (
+                "The second moment of the gradient of the initial state",
+                variance.initial_moment,
+                _random_gates,
+            ),
             ("The error of a random gradient, for every outcome", variance.error, _random_gates),
             ("The second moment of the error, from step t on", variance.spread, _random_gates),
             ("The covariance of the gradient", variance.covariance, _random_gates),

@@ -139,6 +139,22 @@ def adjoint_covariance() -> Theorem:
     )
 
 
+@cache
+def initial_moment() -> Theorem:
+    """``E[ĝ_0ᵀ ĝ_0] = κ_1 J_1ᵀ Λ_1 J_1`` with ``ĝ_0 = ξ_1 λ^ξ_1ᵀ J_1``, the gradient of h_0, for T ≥ 1."""
+    random = XI(1) * Transpose(GATED(1)) * J(1)
+    square = Transpose(J(1)) * GATED(1) * Transpose(GATED(1)) * J(1)
+    gate, some = XI(1) ** 2, (at_least(T, 1),)
+    whole = Calculation(Mean(Transpose(random) * random), *some).by(transposition)
+    return (
+        expanded(whole, gate * square)
+        .rewrite(independence(Mean(gate * square), gate, (GATED_ADJOINT,), some))
+        .use(_second(), {k: sp.S.One})
+        .by(constants_out)
+        .theorem
+    )
+
+
 ERROR = (XI(s) - 1) * Transpose(GATED(s)) * J(s) * G(s - 1)
 MOMENT = Mean(GATED(s) * Transpose(GATED(s)))
 SPREAD = (KAPPA(s) - 1) * Transpose(G(s - 1)) * Transpose(J(s)) * MOMENT * J(s) * G(s - 1)
