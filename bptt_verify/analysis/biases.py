@@ -34,6 +34,8 @@ class TruncationBias:
         terms, summed from the terms themselves.
     relative : dict of str to float
         By block: the norm of the bias over that of the full gradient; 0 where both are 0.
+    overall : float
+        The same for all parameters together.
     curve : array (T,)
         The same for all parameters together and every window τ = 1 … T, at ``[τ - 1]``, whatever the
         estimator; the last one is 0.
@@ -43,6 +45,7 @@ class TruncationBias:
     estimator: Full | Window | Chunks
     bias: dict[str, Array]
     relative: dict[str, float]
+    overall: float
     curve: Array
 
     def smallest_tau(self, relative: float) -> int:
@@ -104,8 +107,9 @@ def truncation_bias(rec: Recurrence, tau: int | Full | Window | Chunks, /, **arr
         bias = {name: 0.0 - tail[name] for name in full}
         relative = {name: _ratio(_norm([bias[name]]), _norm([full[name]])) for name in full}
         size = _norm([full[p] for p in rec.params])
+        overall = _ratio(_norm([bias[p] for p in rec.params]), size)
         curve = np.array([_ratio(_norm([v]), size) for v in tails])
-    return TruncationBias(rec.name, estimator, bias, relative, curve)
+    return TruncationBias(rec.name, estimator, bias, relative, overall, curve)
 
 
 def _window(tau: Any) -> Window:
@@ -160,7 +164,7 @@ def _table(found: TruncationBias) -> list[str]:
         f"bias of {found.name} with {found.estimator}, T = {len(found.curve)}",
         f"{'block':>{width}}      ‖bias‖   relative to ‖full gradient‖",
         *(f"{n:>{width}} {_norm([found.bias[n]]):11.3e} {r:10.3g}" for n, r in found.relative.items()),
-        "relative bias of all parameters together, by window τ",
+        f"relative bias of all parameters together: {found.overall:.3g}; by window τ:",
         "  ".join(["τ", *(f"{t:>7}" for t in windows)]),
         "  ".join([" ", *(f"{found.curve[t - 1]:7.1e}" for t in windows)]),
     ]

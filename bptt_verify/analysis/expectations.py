@@ -40,6 +40,8 @@ class Expectation:
     estimator : Estimator
     mean, variance : dict of str to array
         Elementwise, for every parameter, real input and initial state.
+    overall : float
+        The standard deviation of one run relative to the mean, both the norm of all parameters together.
     curve : array (T,)
         The trace of the covariance of the gated adjoint λ_t, at ``[t - 1]``: 0 at T, and from there back
         it collects the noise of the gates.
@@ -54,6 +56,7 @@ class Expectation:
     estimator: Estimator
     mean: dict[str, Array]
     variance: dict[str, Array]
+    overall: float
     curve: Array
     growth: float
 
@@ -118,11 +121,11 @@ def expectation(kernel: Kernel, /, **arrays: Any) -> Expectation:
     if not isinstance(kernel, Kernel):
         raise UsageError(f"expectation: kernel={kernel!r:.60}; expected a Kernel, made by generate.")
     given = prepared(kernel, "expectation", arrays)
-    steps, estimator = len(given["weights"]), kernel.estimator
+    steps, estimator, params = len(given["weights"]), kernel.estimator, kernel.recurrence.params
     if not isinstance(estimator, Randomized):
         _, mean = kernel.loss_and_grad(**given)
         nothing = {name: np.zeros_like(g) for name, g in mean.items()}
-        return Expectation(kernel.name, estimator, mean, nothing, np.zeros(steps), float("nan"))
+        return Expectation(kernel.name, estimator, mean, nothing, 0.0, np.zeros(steps), float("nan"))
     pi = probabilities(estimator, steps)
     with np.errstate(over="ignore", invalid="ignore"):  # what explodes is reported, as inf or NaN
         _, mean = kernel.loss_and_grad(**given, xi=np.ones(steps))
@@ -131,7 +134,8 @@ def expectation(kernel: Kernel, /, **arrays: Any) -> Expectation:
     if growth > LEVEL:
         _warn(growth, found)
     variance = {name: variance.get(name, np.zeros_like(g)) for name, g in mean.items()}
-    return Expectation(kernel.name, estimator, mean, variance, found.traces[1:], growth)
+    overall = _ratio(*_sizes([mean[p] for p in params], [variance[p] for p in params]))
+    return Expectation(kernel.name, estimator, mean, variance, overall, found.traces[1:], growth)
 
 
 def _variances(
@@ -204,10 +208,24 @@ def _table(found: Expectation) -> list[str]:
     width = max(map(len, (*found.mean, "block")))
     head = f"{'block':>{width}}      ‖mean‖   deviation   relative   samples for {WANTED:.0%}"
     lines = [f"gradient of {found.name} with {found.estimator!s:.60}, T = {len(found.curve)}", head]
-    return lines + [f"{n:>{width}} " + _row(found.mean[n], found.variance[n]) for n in found.mean]
+    rows = [f"{n:>{width}} " + _row(found.mean[n], found.variance[n]) for n in found.mean]
+    last = f"relative deviation of one run, all parameters together: {found.overall:.3g}"
+    return [*lines, *rows, last]
 
 
 def _row(mean: Array, variance: Array) -> str:
-    size, deviation = float(norms(mean[None], 1)[0]), float(np.sqrt(np.sum(variance)))
-    relative = deviation / size if size else (float("inf") if deviation else 0.0)
+    size, deviation = _sizes([mean], [variance])
+    relative = _ratio(size, deviation)
     return f"{size:11.3e} {deviation:11.3e} {relative:10.3g} {np.ceil((relative / WANTED) ** 2):16.6g}"
+
+
+def _sizes(means: list[Array], variances: list[Array]) -> tuple[float, float]:
+    """The norm of a mean, and the root of the total variance."""
+    flat = np.concatenate([np.zeros(0), *(m.ravel() for m in means)])
+    return float(norms(flat[None], 1)[0]), float(np.sqrt(sum(np.sum(v) for v in variances)))
+
+
+def _ratio(size: float, deviation: float) -> float:
+    if deviation == 0:
+        return 0.0
+    return deviation / size if size else float("inf")

@@ -58,11 +58,10 @@ def compare(arrays, windows=WINDOWS, probabilities=PROBABILITIES):
         kernel = bv.generate(rec, estimator=bv.Window(tau))
         found.windows.append(Row(tau, kernel.estimate(**arrays).products, curve[tau - 1]))
     for pi in probabilities:
-        exact = _expected(bv.generate(rec, estimator=bv.Randomized(pi)), arrays)
-        size = np.sqrt(sum(np.sum(exact.mean[p] ** 2) for p in rec.params))
-        found.constant.append(Row(pi, pi * steps, np.sqrt(_total(exact.variance, rec)) / size))
+        deviation = _expected(bv.generate(rec, estimator=bv.Randomized(pi)), arrays).overall
+        found.constant.append(Row(pi, pi * steps, deviation))
         best = optimal_schedule(rec, arrays, pi * steps)
-        found.optimal.append(Row(pi, best.products, np.sqrt(best.variance) / size))
+        found.optimal.append(Row(pi, best.products, deviation / np.sqrt(best.gain)))
     return found
 
 
@@ -70,10 +69,6 @@ def _expected(kernel, arrays):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VarianceWarning)  # the table shows it
         return expectation(kernel, **arrays)
-
-
-def _total(variance, rec):
-    return sum(np.sum(variance[p]) for p in rec.params)
 
 
 def table(found):

@@ -71,8 +71,9 @@ def test_the_curve_is_the_relative_bias_of_every_window(name):
     size = np.sqrt(sum(np.sum(full[p] ** 2) for p in rec.params))
     curve = truncation_bias(rec, bv.Chunks(2, 2), **arrays).curve
     for tau in (1, 2, 5, 7):
-        bias = truncation_bias(rec, tau, **arrays).bias
-        wanted = np.sqrt(sum(np.sum(bias[p] ** 2) for p in rec.params)) / size
+        found = truncation_bias(rec, tau, **arrays)
+        wanted = np.sqrt(sum(np.sum(found.bias[p] ** 2) for p in rec.params)) / size
+        assert found.overall == pytest.approx(wanted, rel=1e-12, abs=0)
         assert curve[min(tau, 6) - 1] == pytest.approx(wanted, rel=1e-12, abs=0)
     assert curve.shape == (6,) and curve[0] > 0 == curve[-1]
 
@@ -102,12 +103,12 @@ def test_a_tiny_bias_keeps_its_digits():
 
 def test_the_smallest_window_for_a_relative_bias():
     found = truncation_bias(elman, 1, **arrays_of(elman))
-    rising = TruncationBias("r", bv.Window(1), {}, {}, np.array([0.5, 0.01, 0.2, 0.05, 0.01, 0.0]))
+    rising = TruncationBias("r", bv.Window(1), {}, {}, 0.0, np.array([0.5, 0.01, 0.2, 0.05, 0.01, 0.0]))
     assert [rising.smallest_tau(r) for r in (0.5, 0.3, 0.1, 0.05, 0.01, 0.001, 0)] == [1, 2, 4, 4, 5, 6, 6]
     assert rising.smallest_tau(np.float32(0.3)) == 2
     assert found.smallest_tau(0) == 6 and found.smallest_tau(np.inf) == 1
     assert (found.curve[found.smallest_tau(0.1) - 1 :] <= 0.1).all()
-    unknown = TruncationBias("u", bv.Window(1), {}, {}, np.array([0.1, np.nan, 0.1, 0.0]))
+    unknown = TruncationBias("u", bv.Window(1), {}, {}, 0.0, np.array([0.1, np.nan, 0.1, 0.0]))
     assert unknown.smallest_tau(0.2) == 3
     for wrong in (-0.1, np.nan, "0.1", None, True):
         with pytest.raises(bv.UsageError, match=r"smallest_tau: relative=.*; expected a number, at least 0"):
@@ -134,6 +135,7 @@ def test_the_table():
     row = next(line for line in lines if line.split()[0] == "W_fh").split()
     values = [np.linalg.norm(found.bias["W_fh"]), found.relative["W_fh"]]
     np.testing.assert_allclose([float(v) for v in row[1:]], values, rtol=6e-3)
+    assert lines[-3] == f"relative bias of all parameters together: {found.overall:.3g}; by window τ:"
     assert lines[-2].split() == ["τ", "1", "2", "3", "5", "10", "12"]
     assert lines[-1].split() == [f"{found.curve[t - 1]:.1e}" for t in (1, 2, 3, 5, 10, 12)]
 
