@@ -11,7 +11,7 @@ from bptt_verify.check.problem import Array
 FACTORS = (1.0, 4.0, 16.0)  # rates, for biases of that many times the smallest one
 PROCESSES = 3 * len(FACTORS)
 PILOT = 0.2  # part of the samples that a second moment is estimated from
-FEWEST = 4000  # samples of a pilot, where the budget has twice as many
+FEWEST = 10_000  # samples of a pilot, where the budget has twice as many
 
 
 @dataclass(frozen=True)

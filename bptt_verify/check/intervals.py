@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import brentq
 
 from bptt_verify.check.budgets import PROCESSES, Plan
 from bptt_verify.check.problem import Array
@@ -43,15 +44,12 @@ def along(plan: Plan, y: Array) -> tuple[float, float]:
 def _crossing(y: Array, rate: float, level: float) -> float:
     """The b with Σ φ(rate (y - b)) = level; the sum falls with b."""
 
-    def above(b: float) -> bool:
-        return bool(np.sum(catoni(rate * (y - b))) > level)
+    def excess(b: float) -> float:
+        return float(np.sum(catoni(rate * (y - b)))) - level
 
     low, high, reach = float(y.min()), float(y.max()), float(1 / rate)
-    while not above(low):
+    while excess(low) <= 0:
         low, reach = low - reach, 2 * reach
-    while above(high):
+    while excess(high) > 0:
         high, reach = high + reach, 2 * reach
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if above(middle) else (low, middle)
-    return (low + high) / 2
+    return float(brentq(excess, low, high, xtol=1e-6 / rate))
