@@ -12,11 +12,17 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bptt_verify import cells as cells
+    from bptt_verify.analysis import Expectation as Expectation
     from bptt_verify.analysis import FormulaReport as FormulaReport
     from bptt_verify.analysis import LagProfile as LagProfile
+    from bptt_verify.analysis import OptimalSchedule as OptimalSchedule
+    from bptt_verify.analysis import TruncationBias as TruncationBias
     from bptt_verify.analysis import assert_formula as assert_formula
     from bptt_verify.analysis import check_formula as check_formula
+    from bptt_verify.analysis import expectation as expectation
     from bptt_verify.analysis import lag_profile as lag_profile
+    from bptt_verify.analysis import optimal_schedule as optimal_schedule
+    from bptt_verify.analysis import truncation_bias as truncation_bias
     from bptt_verify.certification import Certificate as Certificate
     from bptt_verify.certification import certify as certify
     from bptt_verify.certification import recheck as recheck
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
     from bptt_verify.errors import SizeError as SizeError
     from bptt_verify.errors import UnsupportedError as UnsupportedError
     from bptt_verify.errors import UsageError as UsageError
+    from bptt_verify.errors import VarianceWarning as VarianceWarning
     from bptt_verify.estimators import Chunks as Chunks
     from bptt_verify.estimators import Full as Full
     from bptt_verify.estimators import Geometric as Geometric
@@ -73,22 +80,28 @@ if TYPE_CHECKING:
     from bptt_verify.verdict import Finding as Finding
     from bptt_verify.verdict import Report as Report
     from bptt_verify.verify import assert_gradient as assert_gradient
+    from bptt_verify.verify import assert_truncated as assert_truncated
+    from bptt_verify.verify import assert_unbiased as assert_unbiased
     from bptt_verify.verify import check_gradient as check_gradient
+    from bptt_verify.verify import check_truncated as check_truncated
+    from bptt_verify.verify import check_unbiased as check_unbiased
 
 # Where each public name lives.
 _ROOMS = {
-    "analysis": "FormulaReport LagProfile assert_formula check_formula lag_profile",
+    "analysis": """Expectation FormulaReport LagProfile OptimalSchedule TruncationBias assert_formula
+        check_formula expectation lag_profile optimal_schedule truncation_bias""",
     "certification": "Certificate certify recheck",
     "codegen": "Kernel generate",
     "derivation": "Derivation derive",
     "errors": """ArrayError BpttVerifyError CertificateError CheckFailedError FormulaError NameRefusedError
-        RecurrenceError SizeError UnsupportedError UsageError""",
+        RecurrenceError SizeError UnsupportedError UsageError VarianceWarning""",
     "estimators": "Chunks Full Geometric Randomized Window",
     "language": """Input Param Recurrence State Step Target atan cos cosh dot erf exp log mean pointwise
         recurrence relu run sigmoid sigmoid_cross_entropy sin sinh softmax softmax_cross_entropy softplus
         sqrt squared_error sum tan tanh""",
     "verdict": "Evidence Finding Report",
-    "verify": "assert_gradient check_gradient",
+    "verify": """assert_gradient assert_truncated assert_unbiased check_gradient check_truncated
+        check_unbiased""",
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
