@@ -178,9 +178,15 @@ class _Track:
         allowed = self.target.rounding * float(np.abs(self.target.values).max()) / self.target.scale
         if self.largest <= (allowed or self.target.rounding):
             self._decide("right", "it equals the target to rounding")
-        elif self.constant:
+        elif self.constant and self._known_constant():
             self._decide("wrong", "it never varies, and is not the target")
         return self.state != "open"
+
+    def _known_constant(self) -> bool:
+        """Whether samples that are all the same are so many that others would have been seen."""
+        if self.target.variance is not None or self.target.bound is not None:
+            return self.target.variance == 0
+        return bool(np.isfinite(self._moment()))
 
     def _moment(self) -> float:
         """A bound of E‖R‖² that fails with at most half of the block's false-alarm rate."""

@@ -141,6 +141,11 @@ def sampling_evidence(
     if contract.verdict != "verified":
         return (contract,), (*samples.notes, *notes)
     blocks = [b for b in samples.targets if b in first.grads]
+    unknown = [k for k in first.grads if k not in samples.targets]
+    if unknown and samples.loss is None:
+        raise UsageError(
+            f"against: no target for {unknown[0]!r}; expected one for each array that fn returns."
+        )
     targets = _targets({b: samples.targets[b] for b in blocks}, first, variance, bound)
     stream = np.random.default_rng(int(seeds[0]))
     try:

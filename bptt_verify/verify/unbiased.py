@@ -9,6 +9,7 @@ import numpy as np
 
 from bptt_verify.check.budgets import Goal
 from bptt_verify.errors import CheckFailedError, UsageError
+from bptt_verify.estimators import Randomized
 from bptt_verify.language import Recurrence
 from bptt_verify.verdict import Report
 from bptt_verify.verify.adapters import adapted
@@ -103,6 +104,7 @@ def check_unbiased(
     wrapped = adapted(fn, {**known_arrays(against), channel: None, "pi": None})
     sent = not_sent(against, wrapped, reduction)
     if channel == "rng":
+        law = _own_law(fn, law)
         samples_of = recurrence_samples(against, wrapped, law, inputs, reduction, generator)
         evidence, notes = sampling_evidence(samples_of, goal, variance, bound, generator)
         return Report(subject, evidence, None, (*sent, *notes), seed)
@@ -125,6 +127,12 @@ def assert_unbiased(
     if report.verdict != "verified":
         raise CheckFailedError(report)
     return report
+
+
+def _own_law(fn: Any, law: Law) -> Law:
+    """That of a kernel, where none is given: its probabilities may fit one T only."""
+    estimator = getattr(getattr(fn, "__self__", None), "estimator", None)
+    return law_of(estimator, False) if isinstance(estimator, Randomized) and not law.given else law
 
 
 def _gated(fn: Any, wrapped: Any, channel: Any, law: Law) -> Gated:
