@@ -90,25 +90,35 @@ def certify(target: str, out: str | None, seed: int | None, style: str, form: st
     help="How a function that takes no weights reduces the losses over time and batch.",
 )
 @click.option(
+    "--estimator",
+    metavar="ESTIMATOR",
+    default="full",
+    show_default=True,
+    help=f"What the gradient should be: {ESTIMATOR} A random one is checked for bias.",
+)
+@click.option(
     "--seed", type=click.IntRange(min=0), help="Seed of all that is random.  [default: a fresh one, printed]"
 )
 @click.option(
     "--format", "form", type=REPORTS, default="text", show_default=True, help="Format of the result."
 )
-def check(target: str, against: str, inputs: str | None, reduction: str, seed: int | None, form: str) -> int:
+def check(
+    target: str, against: str, inputs: str | None, reduction: str, estimator: str, seed: int | None, form: str
+) -> int:
     """Check a gradient function that somebody wrote.
 
     TARGET is FILE.py:FUNCTION or MODULE:FUNCTION: a function of arrays by name that returns the loss and a
-    dict of gradients.
+    dict of gradients. A truncated or random gradient is checked against a recurrence, not against a loss.
 
     \b
     Examples:
       bptt-verify check mine.py:loss_and_grad --against elman
       bptt-verify check mine.py:loss_and_grad --against mine.py:loss --inputs mine.py:draw --seed 1
+      bptt-verify check mine.py:truncated --against elman --estimator window:8
     """
     from bptt_verify.cli import work
 
-    return work.shown(work.checked(target, against, inputs, reduction, seed), form)
+    return work.shown(work.checked(target, against, inputs, reduction, estimator, seed), form)
 
 
 @command

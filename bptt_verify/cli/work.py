@@ -26,8 +26,10 @@ from bptt_verify.cli.targets import Targets, place_of, visit
 from bptt_verify.codegen import generate
 from bptt_verify.derivation import derive
 from bptt_verify.errors import ArrayError, BpttVerifyError, UsageError
+from bptt_verify.estimators import Estimator, Full, Randomized
 from bptt_verify.language import Recurrence
-from bptt_verify.verify import check_gradient
+from bptt_verify.verdict import Report
+from bptt_verify.verify import check_gradient, check_truncated, check_unbiased
 
 FORMATS: Mapping[str, Callable[[Outcome], str]] = {
     "text": tables.as_text,
@@ -67,15 +69,31 @@ def certified(target: str, out: str | None, seed: int | None, style: str) -> Out
     )  # fmt: skip
 
 
-def checked(target: str, against: str, inputs: str | None, reduction: str, seed: int | None) -> Outcome:
+def checked(
+    target: str, against: str, inputs: str | None, reduction: str, words: str, seed: int | None
+) -> Outcome:
     """Check somebody's gradient function."""
+    wanted = estimator(words)
     with visit() as find:
         function = find.function(target)
-        reference = find.anything(against)
-        arrays = None if inputs is None else _inputs(find, inputs)
+        reference = find.anything(against) if isinstance(wanted, Full) else find.recurrence(against)
+        given = {
+            "inputs": None if inputs is None else _inputs(find, inputs),
+            "rng": seed,
+            "reduction": reduction,
+        }
         with tables.progress(None) as step, step(f"checking {target}"):
-            report = check_gradient(function, reference, inputs=arrays, rng=seed, reduction=reduction)
+            report = _checked(function, reference, wanted, given)
     return of_report("check", report, place_of(function))
+
+
+def _checked(function: Any, reference: Any, wanted: Estimator, given: dict[str, Any]) -> Report:
+    match wanted:
+        case Full():
+            return check_gradient(function, reference, **given)
+        case Randomized():
+            return check_unbiased(function, reference, pi=wanted, **given)
+    return check_truncated(function, reference, wanted, **given)
 
 
 def rechecked(path: str, against: str | None) -> Outcome:

@@ -76,6 +76,22 @@ def halved(**arrays):
     return loss, grads | {"U": grads["U"] / 2}
 
 
+window = bv.generate(leaky, estimator=bv.Window(3))
+random = bv.generate(leaky, estimator=bv.Randomized(0.5))
+
+
+def truncated(**arrays):
+    return window.loss_and_grad(**arrays)
+
+
+def gated(x, y, W, U, h0, weights, xi):
+    return random.loss_and_grad(x=x, y=y, W=W, U=U, h0=h0, weights=weights, xi=xi)
+
+
+def unweighted(x, y, W, U, h0, weights, xi):
+    return random.loss_and_grad(x=x, y=y, W=W, U=U, h0=h0, weights=weights, xi=xi > 0)
+
+
 def failing(x, y, W, U):
     raise ValueError("no \x1b[31mway\x00")
 
@@ -265,6 +281,22 @@ def test_generate(folder):
     assert Path("k.py").read_text(encoding="utf-8") == source
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("window:8", "K1, K2 = 1, 8"),
+        ("chunks:4,6", "K1, K2 = 4, 6"),
+        ("chunks:4,4", "xi[4::4] = 0"),
+        ("randomized:1/4", "np.full(steps, 0.25)"),
+        ("randomized:0.5,1", "pi = (0.5, 1.0)"),
+        ("geometric:1,0.9,0.1", "np.clip(1.0 * 0.9 ** np.arange(steps), 0.1, 1.0)"),
+    ],
+)
+def test_generate_an_estimator(words, line):
+    assert line in run("generate", "linear", "--estimator", words).stdout
+    assert line not in run("generate", "linear").stdout
+
+
 def test_generate_leaves_what_the_import_prints_to_stderr(folder):
     result = run("generate", "my cells.py:leaky")
     compile(result.stdout, "leaky.py", "exec")
@@ -311,6 +343,17 @@ def test_check_a_right_and_a_wrong_function(folder):
     assert "printed by the call" in result.stderr
     result = run("check", "my cells.py:halved", "--against", "my cells.py:leaky", code=1)
     assert "where: dL/dU is wrong" in result.stdout
+
+
+def test_check_a_truncated_and_a_random_function(folder):
+    def checked(name, estimator, code=0):
+        target, against = f"my cells.py:{name}", ("--against", "my cells.py:leaky", "--seed", 1)
+        return run("check", target, *against, "--estimator", estimator, code=code).stdout
+
+    assert "VERIFIED: truncated against Window(tau=3)" in checked("truncated", "window:3")
+    assert "it equals Window(tau=3)" in checked("truncated", "chunks:3,3", code=1)
+    assert "VERIFIED: the mean of gated" in checked("gated", "randomized:1/2")
+    assert "REFUTED: the mean of unweighted" in checked("unweighted", "randomized:1/2", code=1)
 
 
 def test_check_against_a_loss(folder):
@@ -555,7 +598,21 @@ WRONG = {
     "a folder for a file": ("generate linear --out .", "cannot be written"),
     "nothing to generate": ("generate", "expected TARGET"),
     "a target and all": ("generate linear --update-kernels", "without TARGET"),
-    "all into a file": ("generate --update-kernels --out x", "neither --out"),
+    "all into a file": ("generate --update-kernels --out x", "takes none of --out"),
+    "all of an estimator": ("generate --update-kernels --estimator window:2", "takes none of --out"),
+    "no such estimator": ("generate linear --estimator windows:2", "expected full, window:TAU, chunks:K1,K2"),
+    "an estimator without its number": ("generate linear --estimator window", "expected full, window:TAU"),
+    "an estimator of a word": ("generate linear --estimator window:two", "'two' in 'window:two'"),
+    "an estimator with one number too many": ("generate linear --estimator window:2,3", "window:TAU"),
+    "a window of nothing": ("generate linear --estimator window:0", "tau=0"),
+    "a gate that never opens": ("generate linear --estimator randomized:0", "0 < pi ≤ 1"),
+    "a fraction that is none": ("generate linear --estimator randomized:1/0", "is no number"),
+    "a double sum of a window": (
+        "generate linear --estimator window:2 --method double_sum", "method='double_sum' with estimator",
+    ),
+    "a truncation of a loss": (
+        "check losses:right --against losses:loss --estimator window:2", "expected a Recurrence",
+    ),
     "nothing to check against": ("check losses.py:right", "--against"),
     "a cell to check": ("check linear --against linear", "no function is named"),
     "a recurrence to check": ("check 'my cells.py:leaky' --against linear", "it is a recurrence"),
