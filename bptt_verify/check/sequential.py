@@ -32,6 +32,7 @@ CHUNK = 500  # samples between two looks
 
 Draw = Callable[[int], Mapping[str, Array]]
 State = Literal["right", "wrong", "open"]
+FEW = "the samples are too few to bound its second moment"
 NOT_FINITE = "it is not finite"
 RARE = "rare large values dominate its second moment, so that no number of samples tells it"
 
@@ -116,6 +117,8 @@ class _Track:
 
     def __init__(self, target: Target, goal: Goal, share: float, pilot: int) -> None:
         self.target, self.goal, self.share, self.pilot = target, goal, share, pilot
+        self.assumed = target.variance is None and target.bound is None
+        self.level = float(np.log(2 / share))  # of the event that a pilot misleads
         self.state: State = "open"
         self.why = ""
         self.count = self.tested = 0
@@ -164,7 +167,11 @@ class _Track:
 
     def _start(self) -> None:
         """After the pilot: what does not vary is compared; for the rest, bound the second moment."""
-        if self._settled():
+        if self.assumed and self.count < 2 * TAILS * self.level / LOST**2:
+            self.why = FEW
+        elif self.assumed:
+            self._settled()
+        if self.why or self.state != "open":
             return
         if self.plan is None:
             moment = self._moment()
@@ -178,24 +185,18 @@ class _Track:
         allowed = self.target.rounding * float(np.abs(self.target.values).max()) / self.target.scale
         if self.largest <= (allowed or self.target.rounding):
             self._decide("right", "it equals the target to rounding")
-        elif self.constant and self._known_constant():
+        elif self.constant and (self.assumed or self.target.variance == 0):
             self._decide("wrong", "it never varies, and is not the target")
         return self.state != "open"
 
-    def _known_constant(self) -> bool:
-        """Whether samples that are all the same are so many that others would have been seen."""
-        if self.target.variance is not None or self.target.bound is not None:
-            return self.target.variance == 0
-        return bool(np.isfinite(self._moment()))
-
     def _moment(self) -> float:
         """A bound of E‖R‖² that fails with at most half of the block's false-alarm rate."""
-        mean, level = self.sums[0] / self.count, float(np.log(2 / self.share))
+        mean = self.sums[0] / self.count
         if self.target.bound is not None:
             bound = (self.target.bound / self.target.scale) ** 2
-            part = bound * level / (2 * self.count)
+            part = bound * self.level / (2 * self.count)
             return float(min(bound, (np.sqrt(mean + part) + np.sqrt(part)) ** 2))
-        lost = np.sqrt(2 * TAILS * self.kurtosis * level / self.count)
+        lost = np.sqrt(2 * TAILS * self.kurtosis * self.level / self.count)
         return float(mean / (1 - lost)) if lost <= LOST else np.inf
 
     @property
@@ -250,7 +251,7 @@ class _Track:
         assert self.plan is not None
         if self.target.bound is not None and self.largest * self.target.scale > self.target.bound:
             self.why = "the declared bound is exceeded"
-        elif self.target.variance is None and self.target.bound is None and self._tails():
+        elif self.assumed and self._tails():
             self.why = "rare large values appeared after the pilot"
         return bool(self.why)
 

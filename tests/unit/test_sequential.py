@@ -105,6 +105,13 @@ def test_too_small_a_budget_is_never_right():
         assert result.samples <= samples
 
 
+def test_a_rare_value_that_was_not_seen_decides_nothing_in_a_small_budget():
+    """Always the target, but for a value that has not come yet; with a bound, or without."""
+    for known in ({}, {"bound": 100.0}):
+        result = judge(lambda n: np.ones((n, 1)), 1.0, Goal(1e-6, 0.1, 0.9, 500), **known)
+        assert result.state == "open", known
+
+
 def test_false_alarms_and_coverage():
     """200 right means at a false-alarm rate of 1 %: 8 or more alarms would have probability 1e-3."""
     alarms = missed = 0
