@@ -74,19 +74,19 @@ def definitions(theorem: Theorem, known: Collection[Definition] = ()) -> Iterabl
         yield Display(tuple(_cases(d)))
 
 
-def proof_blocks(theorem: Theorem) -> tuple[Block, ...]:
+def proof_blocks(part: Part) -> tuple[Block, ...]:
     """The proof, line by line."""
-    return tuple(b for chain in explained(theorem, labels()) for b in _chain(chain))
+    return tuple(b for chain in explained(part.theorem, labels(part.label)) for b in _chain(chain))
 
 
 def _opened(part: Part) -> Steps:
-    return Steps("Proof", proof_blocks(part.theorem), open=True)
+    return Steps("Proof", proof_blocks(part), open=True)
 
 
 def proof_steps(part: Part, known: Collection[Definition] = ()) -> Steps:
     """The statement and the proof, to open and close."""
     stated = (*claimed(part.theorem), *definitions(part.theorem, known))
-    return Steps(f"{part.label}: {part.words}", (*stated, Prose.of("Proof."), *proof_blocks(part.theorem)))
+    return Steps(f"{part.label}: {part.words}", (*stated, Prose.of("Proof."), *proof_blocks(part)))
 
 
 def expression(term: sp.Expr) -> Formula:

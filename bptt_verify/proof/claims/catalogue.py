@@ -290,6 +290,11 @@ CLAIMS: Mapping[str, GeneralClaim] = {
 
 
 @cache
-def labels() -> Mapping[Theorem, str]:
-    """The label of every theorem of every claim, for citing it."""
-    return {p.theorem: p.label for c in CLAIMS.values() for p in c.parts}
+def labels(part: str) -> Mapping[Theorem, str]:
+    """The label of every theorem that a part's proof may cite: of its own claim and of those before it."""
+    found: dict[Theorem, str] = {}
+    for claim in CLAIMS.values():
+        found |= {p.theorem: p.label for p in claim.parts}
+        if part in found.values():
+            break
+    return found
