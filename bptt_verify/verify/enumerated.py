@@ -123,9 +123,9 @@ def _cut_notes(cases: Sequence[Case], small: Sequence[Case]) -> tuple[str, ...]:
 
 def _provides_loss(fn: Gated, case: Case) -> bool:
     """Whether the function returns more than gradients; a function that fails is asked again later."""
-    keep = np.ones(fn.law.telling(*_shape(case.arrays)).shape)
+    pi = fn.law.telling(*_shape(case.arrays))
     try:
-        loss, _ = fn(copies(case.arrays), keep, keep)
+        loss, _ = fn(copies(case.arrays), np.ones(pi.shape), pi)
     except Exception:  # whatever it raises, the first evidence quotes it
         return True
     return not (isinstance(loss, float) and np.isnan(loss))

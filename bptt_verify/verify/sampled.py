@@ -226,6 +226,10 @@ def _targets(
     for what, declared in (("variance", variance), ("bound", bound)):
         if declared is not None and not isinstance(declared, Mapping):
             raise UsageError(f"{what}={declared!r:.60}; expected a dict by block.")
+        unknown = [b for b in declared or () if b not in targets]
+        if unknown:
+            known = ", ".join(targets)
+            raise UsageError(f"{what}: unknown block {unknown[0]!r}; expected some of {known}.")
     norms = {b: float(np.linalg.norm(v)) for b, v in targets.items()}
     largest = max(norms.values(), default=0.0)
     if not largest:

@@ -97,9 +97,8 @@ RIGHT = {
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_right_estimator_is_verified(name):
     rec, fn, options = RIGHT[name]
-    for seed in (0, 1):
-        report = check_unbiased(fn, rec, rng=seed, **options)
-        assert report.verdict == "verified", report
+    report = check_unbiased(fn, rec, rng=len(name), **options)
+    assert report.verdict == "verified", report
 
 
 def shifted(keep, pi, **a):
@@ -112,6 +111,10 @@ def later(keep, pi, **a):
 
 def gate_shifted(keep, pi, **a):
     return elman(a, lambda t: keep[t - 1] / pi[t])
+
+
+def tripled(loss, grads):
+    return loss, {k: 3 * g for k, g in grads.items()}
 
 
 def longer_window(xi, **a):
@@ -145,7 +148,7 @@ WRONG = {
         {"per_sequence": True},
         None,
     ),
-    "no mean": (lambda xi, **a: (lambda r: (r[0], {k: 3 * g for k, g in r[1].items()}))(elman(a, lambda t: xi[t])), {}, None),
+    "no mean": (lambda xi, **a: tripled(*elman(a, lambda t: xi[t])), {}, None),
     "a window of 9": (longer_window, {}, None),
     "20 %": (lambda xi, **a: elman(a, lambda t: 1.2 * xi[t]), {}, "1.2/π"),
     "5 %": (lambda xi, **a: elman(a, lambda t: 0.95 * xi[t]), {}, "0.95/π"),
