@@ -13,9 +13,10 @@ from bptt_verify.check import Arrays, Problem, working_precision
 from bptt_verify.language import Recurrence
 from bptt_verify.oracle import GradientParts, Truncation, gradient_parts
 from bptt_verify.verify.adapters import Adapted
-from bptt_verify.verify.diagnosis import AGREE, AGREE_SINGLE, called
+from bptt_verify.verify.diagnosis import AGREE_SINGLE, called
 from bptt_verify.verify.patterns import Counts, Pattern, claimed, patterns
 
+AGREE = 1e-9  # relative to the largest entry of a block
 STEPS = 40  # cases longer than this are looked at only if no shorter one is wrong
 INPUTS = 64  # elements of the inputs up to which their gradients are looked at, too
 

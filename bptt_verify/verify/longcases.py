@@ -45,7 +45,7 @@ def lengths(estimator: Truncation) -> tuple[tuple[int, int], ...]:
     """T and B of the cases: below, at and beyond the reach, and not a multiple of a chunk."""
     back, own = reach(estimator), getattr(estimator, "k1", 1)
     if isinstance(estimator, Full):
-        return ((7, 2), (24, 2))
+        return ((7, 2), (24, 2), (60, 1))
     found = [(back + 1, 2), (back, 1)]
     if back <= VERY_LONG:
         found += [(max(1, back - 1), 3), (back + own + (own + 1) // 2, 2)]
