@@ -88,7 +88,9 @@ class GatedModule(Module):
         return [*lines, "loss_at[-1] = True  # the final states have cotangents"] if given else lines
 
     def _looks_back(self) -> bool:
-        return any(c.shift > 0 and c.value.endswith("_explicit") for c in self.programs.loss_and_grad.carries)
+        """Whether a loss reads the state before its step: it is then sent back besides what has a gate."""
+        shifts = [c.shift for c in self.programs.loss_and_grad.carries]
+        return shifts.count(1) > shifts.count(-1)
 
     def _loss_and_grad(self) -> str:
         doc = "The loss, and the estimated gradient for every parameter, real input and initial state."

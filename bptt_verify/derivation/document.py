@@ -73,7 +73,7 @@ class Derivation:
 
     @cached_property
     def claims(self) -> dict[str, Claim]:
-        """The claims T1 to T4 for this recurrence: the general theorems with its own J_t, A_t and c_t."""
+        """The claims T1 to T7 for this recurrence: the general theorems with its own J_t, A_t and c_t."""
         return self.instance.claims()
 
     @cached_property

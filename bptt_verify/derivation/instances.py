@@ -22,6 +22,7 @@ from bptt_verify.derivation.theorems import (
     proof_steps,
     theorem_blocks,
 )
+from bptt_verify.derivation.truncations import Truncations
 from bptt_verify.program import Program, Ref
 from bptt_verify.proof import CLAIMS, GeneralClaim, Theorem
 from bptt_verify.proof.claims.magnitude import GAMMA
@@ -54,8 +55,9 @@ class Instance:
         return {key: entry(self.local, key, self.program) for key, _ in self.local.results}
 
     def claims(self) -> dict[str, Claim]:
-        """T1 to T4."""
-        return {c.id: c for c in (self.unrolled(), self.adjoint_form(), self.linear(), self.magnitude())}
+        """T1 to T7."""
+        own = (self.unrolled(), self.adjoint_form(), self.linear(), self.magnitude())
+        return {c.id: c for c in own} | Truncations(self.program).claims()
 
     # ── T1 ───────────────────────────────────────────────────────────────────────────────────────
 

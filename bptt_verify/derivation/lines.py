@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import sympy as sp
@@ -25,14 +25,17 @@ class Reader:
     ----------
     program : Program
         The recurrence.
+    more : mapping of str to Letter
+        Letters for arrays that the recurrence itself does not have.
     """
 
     program: Program
+    more: Mapping[str, Letter] = field(default_factory=dict)
 
     @cached_property
     def letters(self) -> Mapping[str, Letter]:
         """The letters for the loss, and for products that the language had to name."""
-        taken, letters = set(self.program.names()), dict(letters_of(self.program))
+        taken, letters = set(self.program.names()), {**letters_of(self.program), **self.more}
         for e in self.program.equations:
             made_up = e.name == "_".join(r.name for r in e.operands)
             if isinstance(e, Contract) and made_up and not _inlined(self.program, e):
@@ -133,11 +136,19 @@ class Reader:
         return "product rule"
 
     def _cotangent_reason(self, program: Program, name: str) -> str:
-        back = {c.value: c for c in program.carries if c.shift > 0}
-        if name in back:
-            state = back[name].end.removesuffix("_bar").removesuffix("0")
-            return f"what step t sends back, {self._through(state, -1)}"
-        return self._through(name.removesuffix("_bar"), 0)
+        ends = {c.value: c.end for c in program.carries if c.shift > 0}
+        carried = name.removesuffix("_open")
+        if carried not in ends:
+            return self._through(name.removesuffix("_explicit").removesuffix("_bar"), 0)
+        if f"{name}_open" in program.equation.keys() - self._inner(program).keys():
+            return "the same times its gate"
+        if name.endswith("_explicit"):
+            return "what the loss of step t says of the state before it, which has no gate"
+        both = f"{carried}_explicit" in ends
+        state = ends[carried].removesuffix("_gated").removesuffix("_bar").removesuffix("0")
+        through = "through the new states" if both else self._through(state, -1)
+        gated = any(r.name in self.more for r in program.equation[name].operands)
+        return f"what step t sends back, {'times its gate, ' if gated else ''}{through}"
 
     def _through(self, value: str, shift: int) -> str:
         """By which of its readers a value acts on the loss."""

@@ -132,9 +132,10 @@ class _Reverse:
         for name, share in seeds.items():
             self.shares.setdefault(self._key(name, True), []).append(share)
         for c in self.program.carries:
-            self._expect_carry(c, False)
-            if not self.reach.get(c.value, set()).isdisjoint(seeds):
-                self._expect_carry(c, True)
+            explicit = not self.reach.get(c.value, set()).isdisjoint(seeds)
+            self._expect_carry(c, False, "_gated" if explicit else "")
+            if explicit:
+                self._expect_carry(c, True, "_explicit")
         for e in reversed(self.program.equations):
             for key in ((e.name, False), (e.name, True)):
                 if e.name in self.active and (self.shares.get(key) or key in self.slices):
@@ -156,7 +157,7 @@ class _Reverse:
     def _wanted(self, a: Array) -> bool:
         return a.role in DIFFERENTIABLE and not a.index
 
-    def _expect_carry(self, c: Carry, apart: bool) -> None:
+    def _expect_carry(self, c: Carry, apart: bool, kind: str) -> None:
         """The share that the next step will send back to this value."""
         labels, state = self.program.labels(c.value), c.boundary.removesuffix("0")
         name = self.names.unique(f"{c.value}_prev_bar{'_explicit' if apart else ''}")
@@ -164,7 +165,7 @@ class _Reverse:
         given = self.final == "cotangent" and not apart
         boundary = self.names.unique(f"{state}_cotangent" if given else f"{state}_beyond")
         self.arrays.append(Array(boundary, "cotangent" if given else "zero", labels[1:]))
-        self.carries.append(Carry(name, boundary, 1, self.names.unique(f"{c.boundary}_bar")))
+        self.carries.append(Carry(name, boundary, 1, self.names.unique(f"{c.boundary}_bar{kind}")))
         self.shares.setdefault((c.value, False), []).append(Share.of(Ref(name, labels, 1)))
 
     def _close_carry(self, c: Carry) -> None:

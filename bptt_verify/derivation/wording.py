@@ -56,3 +56,25 @@ WHERE = (
     "sends back: "
 )
 LAGS = "lag_profile measures them, and every term of the sum, on given arrays."
+
+# Truncated and random gradients.
+WINDOW = (
+    "Window(τ) keeps the terms of the gradient sum with t - i < τ; Ĝ_t is what is left of ∂h_t/∂w. The "
+    "explicit parts, which pass through no state, are kept."
+)
+GATES = (
+    "With a gate ξ_t on the Jacobian of every step, the recursion is λ_t = c_t + ξ_{t+1} J_{t+1}ᵀ λ_{t+1}. "
+    "Full() is ξ = 1; Chunks(k, k), which detaches the state that is carried into a chunk, has ξ_t = 0 at "
+    "the first steps of all chunks but the first. One gate acts on all states together."
+)
+GATED = "For this recurrence, from the last step to the first:"
+RANDOM = (
+    "Randomized(π) draws the gates of T6 independently: 1/π_t with probability π_t, otherwise 0, so that "
+    "their mean is 1. The recursion ends wherever a gate is 0, and is right on average:"
+)
+VARIANCE = (
+    "With one gate for all steps it would not be (T7g). The variance is exact too (T7n): expectation "
+    "computes both on given arrays, optimal_schedule the π_t of least variance at a given cost."
+)
+BY_TRUNCATED = "by check_truncated: numerically, at the listed points, with stated tolerances"
+BY_UNBIASED = "by check_unbiased: over all outcomes of the gates at the listed points"

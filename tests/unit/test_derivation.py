@@ -10,6 +10,7 @@ import bptt_verify as bv
 from bptt_verify.cells import CATALOGUE
 from bptt_verify.check import complex_gradient
 from bptt_verify.derivation import adjoint, cotangent_adjoint, jacobian, tangent
+from bptt_verify.derivation.truncations import Truncations
 from bptt_verify.program import evaluate
 from bptt_verify.verify import recurrence_cases
 
@@ -124,7 +125,7 @@ def test_the_documents_hold_every_formula(name):
 def test_claims_carry_the_theorems_the_instance_and_how_each_part_is_known(name):
     rec = CATALOGUE[name]
     claims = bv.derive(rec).claims
-    assert list(claims) == ["T1", "T2", "T3", "T4"]
+    assert list(claims) == [f"T{n}" for n in range(1, 8)]
     assert all(len(c.theorems) == len(c.general.parts) > 0 for c in claims.values())
     assert [c.id for c in claims.values() if not c.applies] == ([] if name == "linear" else ["T3"])
     words = {(c.id, k.word) for c in claims.values() for k in c.known}
@@ -134,6 +135,7 @@ def test_claims_carry_the_theorems_the_instance_and_how_each_part_is_known(name)
         ("T2", "proved"),
         ("T2", "checked"),
         ("T2", "tested"),
+        *((c, word) for c in ("T5", "T6", "T7") for word in ("proved", "tested")),
     }
     assert len(claims["T2"].parts["gradients"]) == sum(
         a.role in ("param", "input", "initial") and not a.index for a in rec.program.arrays
@@ -144,7 +146,7 @@ def test_claims_carry_the_theorems_the_instance_and_how_each_part_is_known(name)
 @pytest.mark.parametrize("name", ALL_CELLS)
 def test_every_recurrence_has_a_derivation_in_every_format(name):
     derivation = bv.derive(ALL_CELLS[name])
-    assert all(derivation.claims[c].known for c in ("T1", "T2", "T3", "T4"))
+    assert all(derivation.claims[c].known for c in ("T1", "T2", "T3", "T4", "T5", "T6", "T7"))
     for written in (
         derivation.to_text(),
         derivation.to_markdown(),
@@ -175,7 +177,22 @@ def test_every_line_of_the_backward_pass_has_a_reason():
     for name in CATALOGUE:
         instance = bv.derive(CATALOGUE[name]).instance
         lines = [*instance.recursion(), *instance.gradients(), *instance.jacobian(), *instance.partials()]
+        gated = Truncations(CATALOGUE[name].program)
+        lines += [*gated.recursion(), *gated.gradients()]
         assert [line.formula.text for line in lines if not line.reason] == []
+
+
+def test_the_recursion_with_gates():
+    """What step t sends back has a gate; what its loss says of the state before has none."""
+    elman = bv.derive(bv.cells.elman).claims["T6"]
+    recursion = [f.text for f in elman.parts["recursion"]]
+    assert recursion[-2:] == ["h_prev_bar_open_t = W_hhᵀ a_bar_t", "h_prev_bar_t = ξ_t h_prev_bar_open_t"]
+    assert "h_bar_t = h_prev_bar_{t+1} + W_qhᵀ error_bar_t" in recursion
+    both = bv.derive(ALL_CELLS["output_is_previous_state"]).claims["T6"]
+    recursion = [f.text for f in both.parts["recursion"]]
+    assert "h_prev_bar_t = ξ_t h_pre_bar_t ⊙ a" in recursion
+    assert "h_prev_bar_explicit_t = step_loss_bar_explicit_t h_t" in recursion
+    assert [f.text for f in both.parts["gradients"]] == ["h0_bar = h0_bar_gated + h0_bar_explicit"]
 
 
 def test_deriving_something_else_is_refused():
