@@ -49,7 +49,7 @@ class Expectation:
         By which factor a step back multiplies the variance that is there: the geometric mean of
         tr(κ_t J_tᵀ C_t J_t) / tr C_t over the older half of the steps. What a gate adds anew is left out,
         so that a curve that levels off has less than 1. For a constant scalar J it is J²/π.
-        NaN where T < 8 or there is no variance.
+        NaN where T < 8, where there is no variance, and where there is no number.
     """
 
     name: str
@@ -185,7 +185,7 @@ def growth_of(found: Covariance) -> float:
     if steps < LONG:
         return float("nan")
     if not np.isfinite(found.traces).all():
-        return float("inf")
+        return float("inf") if np.isinf(found.traces).any() else float("nan")
     before, after = found.traces[2 : steps // 2 + 2], found.carried[1 : steps // 2 + 1]
     there = before > 0
     if not there.any():

@@ -293,6 +293,13 @@ def test_what_explodes_is_reported():
     assert {"inf", "nan"} & set(str(found).split())
 
 
+def test_what_is_no_number_stays_none():
+    arrays = arrays_of(elman, 12)
+    arrays["x"][3] = np.nan
+    found = expectation(generated("elman", 0.5), **arrays)  # a warning is an error
+    assert np.isnan(found.growth) and np.isnan(found.variance["W_hh"]).all() and "nan" in str(found)
+
+
 def test_growth_reads_what_a_gate_passes_on():
     rec = ALL_CELLS["output_is_input"]
     _, arrays = scalar(0.5, 0.5, 10)
