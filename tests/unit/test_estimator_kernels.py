@@ -3,17 +3,19 @@
 import pickle
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pytest
 from cells_for_tests import ALL_CELLS, draw
 
 from bptt_verify.analysis.terms import signed_terms
-from bptt_verify.cells import CATALOGUE, elman, lstm, lstm_stack
+from bptt_verify.cells import CATALOGUE, elman, linear, lstm, lstm_stack
 from bptt_verify.certification import certify
 from bptt_verify.codegen.kernel import generate, load
 from bptt_verify.errors import ArrayError, UnsupportedError, UsageError
 from bptt_verify.estimators import Chunks, Full, Geometric, Randomized, Window, drawn, kept
+from bptt_verify.language import Input, Param, State, Step, dot, recurrence
 from bptt_verify.verify import recurrence_cases
 
 KERNELS = {}
@@ -122,6 +124,36 @@ def test_the_initial_state_and_inputs_pass_the_same_gates(name):
         wanted = np.concatenate([one[k], two[k]]) if k in rec.inputs else one[k]
         wanted = wanted if k in rec.inputs or k not in rec.params else one[k] + two[k]
         assert np.abs(g - wanted).max() <= 1e-13 * np.abs(wanted).max()
+
+
+@recurrence
+def looks_back(x=Input("d"), h=State("n"), k=State("n"), V=Param("n d"), W=Param("n n")):
+    new = V @ x + W @ k
+    loss = dot(new, h)
+    k = new - h
+    h = new
+    return Step(h=h, k=k, loss=loss)
+
+
+@pytest.mark.parametrize("rec", [linear, looks_back], ids=lambda r: r.name)
+def test_the_mean_over_all_outcomes_is_the_gradient_to_the_last_digit(rec):
+    """T7 on a kernel: integers, and π = 1/2 or 1/4, so that no floating-point operation rounds."""
+    steps, rng = 6, np.random.default_rng(0)
+    pi = [0.5, 0.25, 0.5, 0.5, 0.25, 0.5]
+    arrays = {k: np.rint(2 * v) for k, v in arrays_of(rec, steps).items()}
+    arrays["weights"] = rng.integers(1, 4, size=(steps, B)).astype(float)
+    _, full = kernel(rec, Full()).loss_and_grad(**arrays)
+    mean = {k: np.zeros_like(v) for k, v in full.items()}
+    unweighted = {k: np.zeros_like(v) for k, v in full.items()}
+    for opened in product((0.0, 1.0), repeat=steps):
+        chance = np.prod([p if o else 1 - p for o, p in zip(opened, pi, strict=True)])
+        grads = kernel(rec).loss_and_grad(**arrays, xi=np.divide(opened, pi))[1]
+        wrong = kernel(rec).loss_and_grad(**arrays, xi=np.array(opened))[1]
+        for k in full:
+            mean[k] += chance * grads[k]
+            unweighted[k] += chance * wrong[k]
+    assert all(np.array_equal(mean[k], full[k]) for k in full)
+    assert not all(np.array_equal(unweighted[k], full[k]) for k in full)  # 1/π forgotten
 
 
 def test_a_generator_draws_the_gates_by_their_law():
