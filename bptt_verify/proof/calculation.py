@@ -67,7 +67,8 @@ class Calculation:
                 return self.rewrite(theorem)
             except ProofError as e:
                 reasons.append(str(e))
-        raise ProofError(f"calculation: the rule applies nowhere in {self.term!s:.300}: {reasons[-1:]}.")
+        telling = [r for r in reasons if "another form" not in r] or reasons
+        raise ProofError(f"calculation: the rule applies nowhere in {self.term!s:.300}: {telling[-1:]}.")
 
     def unfold(self, definition: Definition, at: Any = None) -> Calculation:
         """Replace a defined letter by its definition, at the first place or at the given index."""

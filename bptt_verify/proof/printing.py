@@ -82,6 +82,7 @@ _GREEK = {
     "λ": r"\lambda",
     "μ": r"\mu",
     "ξ": r"\xi",
+    "π": r"\pi",
     "ρ": r"\rho",
     "τ": r"\tau",
     "Ĝ": r"\hat{G}",

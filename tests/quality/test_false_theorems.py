@@ -2,6 +2,7 @@
 misprint in its place, is refused by the kernel at the step where the misprint matters."""
 
 from dataclasses import dataclass
+from itertools import product as outcomes
 
 import numpy as np
 import pytest
@@ -10,18 +11,23 @@ import sympy as sp
 from bptt_verify.errors import ProofError
 from bptt_verify.proof.calculation import Calculation
 from bptt_verify.proof.claims.adjoint_form import ADJOINT, LAMBDA, closed_form, gradient
+from bptt_verify.proof.claims.gates import ANY, gradient_of_gates
 from bptt_verify.proof.claims.letters import A, J, T, c, earlier, i, k, product, s, t
 from bptt_verify.proof.claims.linear import V, W_hh, W_qh, g, gradient_of_matrix, h, left, right
-from bptt_verify.proof.claims.misprints import ascending, misprints
-from bptt_verify.proof.claims.unrolled import SENSITIVITY, G
+from bptt_verify.proof.claims.misprints import NO_WEIGHT, ascending, biased, misprints
+from bptt_verify.proof.claims.randomized import ONE_GATE, RECURSIVE, XI, Z, unbiased, unit
+from bptt_verify.proof.claims.unrolled import SENSITIVITY, G, unrolled_at_any_step
+from bptt_verify.proof.claims.windows import WINDOW, tau
 from bptt_verify.proof.counterexamples import counterexample
 from bptt_verify.proof.evaluation import Model, evaluated, integers
 from bptt_verify.proof.kernel import (
     Letter,
+    Mean,
     Ordered,
     Total,
     Trace,
     Transpose,
+    assume,
     at_least,
     between,
     distribute,
@@ -29,6 +35,7 @@ from bptt_verify.proof.kernel import (
     empty_sum,
     equation,
     first_term,
+    independence,
     induction,
     last_term,
     one_factor,
@@ -40,6 +47,7 @@ from bptt_verify.proof.kernel import (
     replay,
     resize,
     specialise,
+    split_sum,
     transposition,
     unfold,
 )
@@ -59,6 +67,10 @@ class Letters:
     def __call__(self, name, *at):
         """A matrix; what the counterexample does not list, it does not need."""
         return np.array(self.matrices[f"{name}({at[0]})" if at else name], dtype=int)
+
+    def law(self, name, *at):
+        """The values of a random number, with probabilities."""
+        return self.matrices[f"{name}({at[0]})" if at else name]
 
 
 def chain(factors, n):
@@ -127,6 +139,55 @@ def state(x, n, T):
     return change, np.trace(wrong.T @ x("V"))
 
 
+def window(x, n, t, τ):
+    """The window, and what it leaves out but its last term."""
+    within = [chain([x("J", r) for r in range(t, j, -1)], n) @ x("A", j) for j in range(t - τ + 1, t + 1)]
+    before = [chain([x("J", r) for r in range(t, j, -1)], n) @ x("A", j) for j in range(1, t - τ)]
+    return sensitivity(x, t), sum(within) + sum(before)
+
+
+def gated_adjoint(x, t, T):
+    if t == T:
+        return x("c", T)
+    return x("c", t) + x("ξ", t + 1) * (x("J", t + 1).T @ gated_adjoint(x, t + 1, T))
+
+
+def gate(x, n, t, T):
+    wrong = x("c", t) + x("ξ", t) * (x("J", t + 1).T @ gated_adjoint(x, t + 1, T))
+    return gated_adjoint(x, t, T), wrong
+
+
+def error_of_gates(x, n, T):
+    left = sum(gated_adjoint(x, j, T).T @ x("A", j) for j in range(1, T + 1))
+    right = sum(x("c", j).T @ sensitivity(x, j) for j in range(1, T + 1))
+    for j in range(2, T + 1):
+        right = right + (x("ξ", j) - 1) * (gated_adjoint(x, j, T).T @ x("J", j) @ sensitivity(x, j))
+    return left, right
+
+
+def gated(x, t, gates):
+    """z_t with the given gates."""
+    z = 0 * x("A", 1)
+    for step in range(1, t + 1):
+        z = x("A", step) + (gates[step] * (x("J", step) @ z) if step > 1 else 0)
+    return z
+
+
+def mean(x, t, factor=lambda step: 1):
+    """E z_t with an own gate at every step from the second on, times a factor."""
+    total, laws = 0, [x.law("ξ", step) for step in range(2, t + 1)]
+    for outcome in outcomes(*laws):
+        gates = [None, None, *(value * factor(step) for step, (value, _) in enumerate(outcome, 2))]
+        total = total + np.prod([p for _, p in outcome] or [1]) * gated(x, t, gates)
+    return total
+
+
+def square_of_a_gate(x, n, t):
+    before, law = mean(x, t - 1), x.law("ξ", t)
+    first, second = (sum(p * value**power for value, p in law) for power in (1, 2))
+    return second * before, first**2 * before
+
+
 # name: (both sides, the least indices at which it is false, whether commuting numbers hide it)
 FALSE_AT = {
     "order": (order, {"t": 3}, True),
@@ -136,6 +197,10 @@ FALSE_AT = {
     "transpose in the closed form": (closed_without_transpose, {"T": 2, "t": 1}, True),
     "exponent": (exponent, {"T": 2, "t": 1}, False),
     "state": (state, {"T": 1}, False),
+    "end of the tail": (window, {"t": 2, "τ": 1}, False),
+    "gate of the step": (gate, {"T": 2, "t": 1}, False),
+    "error of gates": (error_of_gates, {"T": 2}, False),
+    "square of a gate": (square_of_a_gate, {"t": 2}, False),
 }
 
 
@@ -251,6 +316,36 @@ def recurrent_matrix(previous):
     return Calculation(Trace(change.statement.left)).use(change).use(matrix).theorem
 
 
+def tail(last):
+    """What the window leaves out, up to the given i."""
+    return (
+        Calculation(G(t), *between(1, tau, t))
+        .use(unrolled_at_any_step())
+        .by(split_sum, last)
+        .back(unfold(WINDOW, t, (at_least(t, tau),)))
+        .theorem
+    )
+
+
+def gated_recursion(gate):
+    """λ^ξ_t = c_t + (the given gate) J_{t+1}ᵀ λ^ξ_{t+1}."""
+    start = Calculation(ANY.adjoint(t), *between(1, t, T - 1)).unfold(ANY.backward_mode)
+    return start.to(c(t) + gate * Transpose(J(t + 1)) * ANY.adjoint(t + 1)).theorem
+
+
+def gradient_with_gates(rate):
+    """The full gradient and the error, in which the given sensitivity stands."""
+    passed = (ANY.gate(t) - 1) * Transpose(ANY.adjoint(t)) * J(t) * rate
+    whole = Total(Transpose(c(t)) * G(t), t, 1, T) + Total(passed, t, 2, T)
+    true = gradient_of_gates()
+    return Calculation(true.statement.left, at_least(T, 1)).use(true).to(whole).theorem
+
+
+def square(factor):
+    """E[ξ_t² z_{t-1}] with the given factor apart."""
+    return independence(Mean(XI(t) ** 2 * Z(t - 1)), factor, (RECURSIVE,), (at_least(t, 1),))
+
+
 # name: (the derivation, what is right, what is wrong, where the kernel refuses)
 DERIVATIONS = {
     "order": (
@@ -290,6 +385,15 @@ DERIVATIONS = {
         (h(i),),
         r"rewrite: Trace.*h\(i\).* occurs nowhere usable",  # the sums differ in the state
     ),
+    "end of the tail": (tail, (t - tau,), (t - tau - 1,), r"split_sum: t - τ - 1 ≥ 0 does not follow"),
+    "gate of the step": (
+        gated_recursion,
+        (ANY.gate(t + 1),),
+        (ANY.gate(t),),
+        r"ring: .* have different normal forms",
+    ),
+    "error of gates": (gradient_with_gates, (G(t - 1),), (G(t),), r"ring: .* have different normal forms"),
+    "square of a gate": (square, (XI(t) ** 2,), (XI(t),), r"independence: ξ\(t\) is no factor"),
 }
 
 
@@ -322,3 +426,51 @@ def test_the_misprint_differs_from_the_claim_in_one_side_only(name):
 def test_a_true_statement_has_no_counterexample():
     theorem = unfold(ADJOINT, t, (at_least(T - 1, t),))
     assert counterexample(theorem.statement, tuple(theorem.definitions)) is None
+
+
+# ── recursions with a wrong gate ──────────────────────────────────────────────────────────────────
+
+
+def one_gate(x, t):
+    law = x.law("ξ")
+    return sum(p * gated(x, t, [value] * (t + 1)) for value, p in law)
+
+
+def no_weight(x, t):
+    return mean(x, t, lambda step: x("π", step))
+
+
+BIASED = {
+    "one gate": (one_gate, 3, ONE_GATE, XI(), r"independence: ξ may enter both"),
+    "no weight": (no_weight, 2, NO_WEIGHT, XI(t), r"rewrite: A\(t\) \+ J.* occurs nowhere usable"),
+}
+
+
+def test_every_wrong_gate_is_here():
+    assert [m.name for m in biased()] == list(BIASED)
+
+
+@pytest.mark.parametrize("misprint", biased(), ids=lambda m: m.name)
+def test_a_wrong_gate_has_a_smallest_counterexample(misprint):
+    of, least, *_ = BIASED[misprint.name]
+    found = counterexample(misprint.statement, misprint.definitions)
+    assert found.indices == {"t": least} and found.sizes["n"] == 1
+    x = Letters(found.letters)
+    assert np.array_equal(of(x, least), found.left) and np.array_equal(sensitivity(x, least), found.right)
+    assert not np.array_equal(found.left, found.right)
+    assert counterexample(misprint.statement, misprint.definitions, most=least - 1) is None
+
+
+@pytest.mark.parametrize("name", BIASED)
+def test_the_derivation_with_a_wrong_gate_is_refused(name):
+    _, _, definition, gate, where = BIASED[name]
+    known = unit() if gate == XI(t) else assume(equation(Mean(gate), 1))
+    with pytest.raises(ProofError, match=where):
+        unbiased(definition, gate, known)
+
+
+def test_the_derivation_with_the_right_gate_is_a_theorem():
+    theorem = replay(unbiased(RECURSIVE, XI(t), unit()))
+    assert theorem.assumptions == unit().assumptions
+    draw = integers(np.random.default_rng(4))
+    assert evaluated(theorem, Model({"n": 2, "p": 3}, draw, tuple(theorem.definitions)), 4) == 5

@@ -1,4 +1,4 @@
-"""Classic misprints of the claims T1 to T3, as statements that are false; each has a counterexample."""
+"""Classic misprints of the claims T1 to T3 and T5 to T7: false statements, each with a counterexample."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from dataclasses import dataclass
 import sympy as sp
 
 from bptt_verify.proof.claims.adjoint_form import ADJOINT, LAMBDA
+from bptt_verify.proof.claims.gates import ANY, gradient_of_gates
 from bptt_verify.proof.claims.letters import A, J, T, c, i, k, product, s, t
 from bptt_verify.proof.claims.linear import W_hh, W_qh, g, h, powers, recurrent_matrix
+from bptt_verify.proof.claims.randomized import ONE_GATE, RECURSIVE, SHARED, XI, Z
 from bptt_verify.proof.claims.unrolled import SENSITIVITY, G
+from bptt_verify.proof.claims.windows import TERM, WINDOW, WINDOWED, tau
 from bptt_verify.proof.kernel import (
+    Case,
     Definition,
     Letter,
+    Mean,
     Ordered,
     Statement,
     Total,
@@ -82,6 +87,74 @@ def _state() -> Misprint:
     )
 
 
+def _window() -> Misprint:
+    tail = Total(TERM, i, 1, t - tau - 1)
+    return Misprint(
+        "end of the tail",
+        "What a window leaves out ends at i = t - τ - 1; right is t - τ, as the window starts at t - τ + 1.",
+        equation(G(t), WINDOWED(t) + tail, *between(1, tau, t)),
+        (WINDOW, SENSITIVITY),
+    )
+
+
+def _gate() -> Misprint:
+    later = Transpose(J(t + 1)) * ANY.adjoint(t + 1)
+    return Misprint(
+        "gate of the step",
+        "λ^ξ_t = c_t + ξ_t J_{t+1}ᵀ λ^ξ_{t+1}; right is ξ_{t+1}: a gate is on the Jacobian of its own step.",
+        equation(ANY.adjoint(t), c(t) + ANY.gate(t) * later, *between(1, t, T - 1)),
+        (ANY.backward_mode,),
+    )
+
+
+def _error_of_gates() -> Misprint:
+    passed = Transpose(ANY.adjoint(t)) * J(t) * G(t)
+    true = gradient_of_gates().statement
+    wrong = Total(Transpose(c(t)) * G(t), t, 1, T) + Total((ANY.gate(t) - 1) * passed, t, 2, T)
+    return Misprint(
+        "error of gates",
+        "The error of a gated gradient has ∂h_t/∂w; right is ∂h_{t-1}/∂w: the gate is on what comes before.",
+        equation(true.left, wrong, at_least(T, 1)),
+        (ANY.backward_mode, SENSITIVITY),
+    )
+
+
+def _square_of_a_gate() -> Misprint:
+    return Misprint(
+        "square of a gate",
+        "E[ξ_t² z_{t-1}] = (E ξ_t)² E z_{t-1}; right is E[ξ_t²]: a gate is not independent of itself.",
+        equation(Mean(XI(t) ** 2 * Z(t - 1)), Mean(XI(t)) ** 2 * Mean(Z(t - 1)), at_least(t, 1)),
+        (RECURSIVE,),
+    )
+
+
+WITHOUT_WEIGHT = Letter("z^b", "n", "p", random="derived")
+NO_WEIGHT = Definition(
+    WITHOUT_WEIGHT,
+    t,
+    (
+        Case((t, -t), sp.S.Zero),
+        Case((at_least(t, 1),), A(t) + Letter("π")(t) * XI(t) * J(t) * WITHOUT_WEIGHT(t - 1)),
+    ),
+)
+"""The recursion with gates that are 1 or 0: π_t ξ_t, where ξ_t is 1/π_t or 0."""
+
+
+def biased() -> tuple[Misprint, ...]:
+    """Recursions with a wrong gate, of which it is claimed that their mean is ∂h_t/∂w."""
+    shared = equation(Mean(SHARED(t)), G(t), at_least(t, 0))
+    forgotten = equation(Mean(WITHOUT_WEIGHT(t)), G(t), at_least(t, 0))
+    return (
+        Misprint(
+            "one gate",
+            "One gate for all steps; right is a gate of its own for each.",
+            shared,
+            (ONE_GATE, SENSITIVITY),
+        ),
+        Misprint("no weight", "An open gate is 1; right is 1/π_t.", forgotten, (NO_WEIGHT, SENSITIVITY)),
+    )
+
+
 def misprints() -> tuple[Misprint, ...]:
     """All of them, in the order of the claims."""
     return (
@@ -117,4 +190,8 @@ def misprints() -> tuple[Misprint, ...]:
         ),
         _exponent(),
         _state(),
+        _window(),
+        _gate(),
+        _error_of_gates(),
+        _square_of_a_gate(),
     )
