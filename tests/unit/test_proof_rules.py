@@ -84,6 +84,8 @@ from bptt_verify.proof.kernel import (
     weaken,
 )
 from bptt_verify.proof.kernel import definitions as definitions_module
+from bptt_verify.proof.kernel import equality as equality_module
+from bptt_verify.proof.kernel import means as means_module
 from bptt_verify.proof.kernel import terms as terms_module
 from bptt_verify.proof.kernel import theorems as theorems_module
 
@@ -529,6 +531,27 @@ MISUSES = {
             Z(t - 1), XI(t), defined(Z, XI(t) * Y(t - 1)), defined(Y, Z(t - 1))
         ),
         "a definition that another step denies": two_kinds_of_gates,
+        "a letter of the same name": lambda: apart(
+            Letter("ξ", nonnegative=True, random="independent")(t), XI(t)
+        ),
+        "a derived letter of the same name": lambda: apart(
+            Letter("ξ", random="derived")(t), XI(t), defined(Letter("ξ", random="derived"), XI(t))
+        ),
+        "a definition that is no longer about the same step": lambda: rewrite(
+            Total(Mean(XI(0) * Z(0)), T, 0, 3),
+            apart(Z(0), XI(0), defined(Z, XI(T) * J(t) * Z(t + 1), -1, T), given=(at_least(T, 1),)),
+            (),
+        ),
+        "a theorem about two steps at one": lambda: weaken(
+            instantiate(apart(XI(i), XI(t), given=(at_least(t, i + 1),)), ((i, t),)), ()
+        ),
+        "two bound steps that may meet": lambda: rewrite(
+            Total(Mean(XI(t) * XI(k)), k, 1, t), apart(XI(k), XI(t), given=(at_least(t, k + 1),)), ()
+        ),
+        "sizes that make two letters one, defined in two ways": lambda: transitive(
+            resize(unfold(defined(Letter("Z", "p", "p", random="derived"), sp.S.One), 0, ()), "p", "n"),
+            rewrite(sp.S.One + 0 * J(t), symmetric(unfold(GATED, 0, ())), ()),
+        ),
         "gates with two indices": lambda: apart(Z(t - 1), XI(t), defined(Z, XI(t, t) * J(t))),
         "a derived letter with two indices": lambda: apart(Z(t - 1, 0), XI(t), GATED),
         "a derived letter with no index": lambda: apart(Z(), XI(t), GATED),
@@ -732,7 +755,7 @@ MISUSES = {
         "a trace of no known size": lambda: specialise(trace_of_sum(Trace(SUM), ()), J, t, sp.S.One),
         "a definition that would go round": lambda: specialise(unfold(RUNNING, 1, ()), J, t, F(t)),
         "an index that is none": lambda: specialise(LAW, L, t + 1, J(0)),
-        "a random number for one that is not, in a mean": lambda: specialise(product_rule(), y, t, XI(t)),
+        "a random number for one that is not, in a mean": lambda: specialise(product_rule(), y, t, XI()),
         "a derived letter for one that is not random, in a mean": lambda: specialise(
             mean_of_constant(Mean(J(t)), ()), J, t, Z(t)
         ),
@@ -864,6 +887,43 @@ def test_misuse_is_refused(make):
         make()
 
 
+def false_among(misuses):
+    """Which misuses are theorems without assumptions now, and which of these are false at small sizes."""
+    accepted, false = set(), set()
+    for words, make in misuses.items():
+        try:
+            theorem = make()
+        except ProofError:
+            continue
+        if theorem.assumptions:
+            continue
+        accepted.add(words)
+        for seed in range(5):
+            draw = integers(np.random.default_rng(seed))
+            try:
+                evaluated(theorem, Model({"n": 2, "p": 3}, draw, tuple(theorem.definitions)), 3)
+            except ProofError:
+                false.add(words)
+    return accepted, false
+
+
+def test_what_independence_refuses_is_false(monkeypatch):
+    """Without the check of what enters both factors they are theorems, and the evaluation shows it."""
+    monkeypatch.setattr(means_module, "_may_meet", lambda a, b, given: False)
+    accepted, false = false_among(MISUSES["independence"])
+    assert len(accepted) > 20
+    assert accepted - false == {"one gate for all steps, at the start", "a letter of the same name"}
+
+
+def test_what_specialise_refuses_of_means_is_false(monkeypatch):
+    monkeypatch.setattr(equality_module, "speaks_of_means", lambda theorem: False)
+    assert false_among(MISUSES["specialise"])[1] == {
+        "a random number for one that is not, in a mean",
+        "another independent number, in a mean",
+        "the same gate for all steps, in a mean",
+    }
+
+
 def rules():
     return {name for name in kernel.__all__ if hasattr(getattr(kernel, name), "reason")}
 
@@ -875,7 +935,7 @@ def test_every_rule_has_a_right_use_and_two_misuses():
 
 def test_nothing_else_makes_theorems():
     made = {n for n in kernel.__all__ if "Theorem" in str(getattr(getattr(kernel, n), "__annotations__", ""))}
-    assert made - rules() <= {"replay"}
+    assert made - rules() <= {"replay", "speaks_of_means"}
 
 
 # ── any arguments: a theorem that is true, or a ProofError ────────────────────────────────────────

@@ -135,7 +135,7 @@ class _Source(NamedTuple):
 
 
 def _may_meet(a: _Source, b: _Source, given: Conditions) -> bool:
-    if a.letter != b.letter or len(a.at) != len(b.at):
+    if a.letter.name != b.letter.name or len(a.at) != len(b.at):
         return False
     same = [at_least(u, v) for x, y in zip(a.at, b.at, strict=True) for u, v in ((x, y), (y, x))]
     return not impossible((*given, *a.given, *b.given, *same))
