@@ -15,11 +15,9 @@ import numpy as np
 import train
 
 import bptt_verify as bv
-from bptt_verify.analysis import expectation, optimal_schedule, truncation_bias
-from bptt_verify.errors import VarianceWarning
 
 WINDOWS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120)
-PROBABILITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+PROBABILITIES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 FIGURE = Path("build/examples/truncation.svg")
 
 
@@ -52,7 +50,7 @@ def trained(steps=200, hidden=16, years=249, seed=0):
 def compare(arrays, windows=WINDOWS, probabilities=PROBABILITIES):
     """The bias of each window, and the deviation for each π: constant, and optimal at the same cost."""
     rec, steps = bv.cells.lstm, len(arrays["x"])
-    curve = truncation_bias(rec, 1, **arrays).curve
+    curve = bv.truncation_bias(rec, 1, **arrays).curve
     found = Comparison(steps, [], [], [])
     for tau in (t for t in windows if t < steps):
         kernel = bv.generate(rec, estimator=bv.Window(tau))
@@ -60,15 +58,15 @@ def compare(arrays, windows=WINDOWS, probabilities=PROBABILITIES):
     for pi in probabilities:
         deviation = _expected(bv.generate(rec, estimator=bv.Randomized(pi)), arrays).overall
         found.constant.append(Row(pi, pi * steps, deviation))
-        best = optimal_schedule(rec, arrays, pi * steps)
+        best = bv.optimal_schedule(rec, arrays, pi * steps)
         found.optimal.append(Row(pi, best.products, deviation / np.sqrt(best.gain)))
     return found
 
 
 def _expected(kernel, arrays):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", VarianceWarning)  # the table shows it
-        return expectation(kernel, **arrays)
+        warnings.simplefilter("ignore", bv.VarianceWarning)  # the table shows it
+        return bv.expectation(kernel, **arrays)
 
 
 def table(found):
@@ -93,14 +91,14 @@ def plot(path, found):
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
-    axes[0].semilogy(*_columns(found.windows, "value"), "o-", label="Window(τ): bias")
+    axes[0].semilogy(*_columns(found.windows, "value"), "C0o-", label="Window(τ): bias")
     axes[0].set(xlabel="τ", ylabel="relative to the norm of the gradient")
-    axes[1].semilogy(*_columns(found.constant, "value"), "s-", label="constant π: deviation")
-    axes[1].semilogy(*_columns(found.optimal, "value"), "^-", label="optimal π_t at that cost: deviation")
+    axes[1].semilogy(*_columns(found.constant, "value"), "C1s-", label="constant π: deviation")
+    axes[1].semilogy(*_columns(found.optimal, "value"), "C2^-", label="optimal π_t at that cost: deviation")
     axes[1].set(xlabel="π")
-    axes[2].loglog(*_columns(found.windows, "products"), "o-", label="Window(τ): bias")
-    axes[2].loglog(*_columns(found.constant, "products"), "s-", label="constant π: deviation")
-    axes[2].loglog(*_columns(found.optimal, "products"), "^-", label="optimal π_t: deviation")
+    axes[2].loglog(*_columns(found.windows, "products"), "C0o-", label="Window(τ): bias")
+    axes[2].loglog(*_columns(found.constant, "products"), "C1s-", label="constant π: deviation")
+    axes[2].loglog(*_columns(found.optimal, "products"), "C2^-", label="optimal π_t: deviation")
     axes[2].axvline(found.steps, color="grey", linestyle=":", label="full gradient")
     axes[2].set(xlabel="products $J_t^T$ λ a run")
     for ax in axes:
