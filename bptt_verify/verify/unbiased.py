@@ -21,6 +21,7 @@ from bptt_verify.verify.sampled import recurrence_samples, sampling_evidence, ta
 from bptt_verify.verify.schedules import Law, Pi, law_of
 
 Declared = Mapping[str, Any] | None
+UNNAMED = "fn names none of xi, keep and rng and was sent xi; through= chooses another"
 LAW = "the law of the gates and their independence are not judged; through='rng' does that"
 
 
@@ -110,7 +111,8 @@ def check_unbiased(
         return Report(subject, evidence, None, (*sent, *notes), seed)
     gated = _gated(fn, wrapped, channel, law)
     evidence, notes, cause = exact_evidence(against, gated, inputs, reduction, generator)
-    return Report(subject, evidence, cause, (*sent, *notes, LAW), seed)
+    unnamed = () if through or channel in argument_names(fn)[0] else (UNNAMED,)
+    return Report(subject, evidence, cause, (*sent, *unnamed, *notes, LAW), seed)
 
 
 def assert_unbiased(

@@ -177,3 +177,54 @@ def test_a_biased_estimator_is_refuted_and_named(name):
     assert all("is biased" in f.what for f in report.findings if f.block)
     if words is not None:
         assert report.diagnosis is not None and any(w in report.diagnosis for w in words.split("|")), report
+
+
+# By sampling
+
+
+def recursion(steps, pi=0.5, factor=0.9, weight=None):
+    """z_T of claim T7 for scalars, A = 1 and J = factor; weight is 1/π unless it is wrong."""
+
+    def fn(rng):
+        z = 1.0
+        for keep in rng.random(steps - 1) < pi:
+            z = 1 + keep * (weight or 1 / pi) * factor * z
+        return {"z": np.array([z])}
+
+    return fn, {"z": np.array([sum(factor**k for k in range(steps))])}
+
+
+def vector(bias, spread, size=6):
+    """A vector with noise of some spread, its mean off by a part of its norm in a direction of its own."""
+    mean = np.arange(1.0, 1 + size)
+    away = np.random.default_rng(size).normal(size=size)
+    shift = bias * np.linalg.norm(mean) * away / np.linalg.norm(away)
+
+    def fn(rng):
+        return {"v": mean + shift + spread * np.linalg.norm(mean) * rng.normal(size=size) / np.sqrt(size)}
+
+    return fn, {"v": mean}
+
+
+OPTIONS = {"rng": 0, "samples": 20_000, "false_alarm": 1e-3, "smallest_bias": 0.1}
+SAMPLED = {
+    "right, short": (recursion(3, pi=0.7), "verified"),
+    "right, T = 20": (recursion(20), "inconclusive"),
+    "right, T = 40": (recursion(40), "inconclusive"),
+    "right, little noise": (vector(0.0, 0.3), "verified"),
+    "right, much noise": (vector(0.0, 5.0), "inconclusive"),
+    "right, a small bias": (vector(0.002, 0.3), "verified"),
+    "weight forgotten": (recursion(5, weight=1.0), "refuted"),
+    "weight forgotten, T = 40": (recursion(40, weight=1.0), "refuted"),
+    "weight off by 10 %": (recursion(3, pi=0.7, weight=1.1 / 0.7), "refuted"),
+    "exactly the smallest bias": (vector(0.1, 0.3), "refuted"),
+    "twice the smallest bias": (vector(0.2, 0.3), "refuted"),
+    "a bias under much noise": (vector(0.1, 5.0), "inconclusive"),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_sampling_refutes_what_is_biased_and_says_when_it_cannot_tell(name):
+    (fn, target), verdict = SAMPLED[name]
+    report = check_unbiased(fn, target, **OPTIONS)
+    assert report.verdict == verdict, report

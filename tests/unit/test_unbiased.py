@@ -43,6 +43,7 @@ def test_the_kernel_is_verified_through_its_gates():
     assert report.verdict == "verified"
     assert names(report)[-1] == "gated recursion"
     assert any("through='rng'" in n for n in report.notes)
+    assert any("was sent xi" in n for n in report.notes)
     assert check_unbiased(kernel.loss_and_grad, cells.elman, rng=0, per_sequence=True).verdict == "verified"
 
 
