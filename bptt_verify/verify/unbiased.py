@@ -17,7 +17,8 @@ from bptt_verify.verify.arguments import known_arrays, not_sent, seeded
 from bptt_verify.verify.channels import Gated, argument_names, channel_of
 from bptt_verify.verify.enumerated import exact_evidence
 from bptt_verify.verify.problems import Inputs, Reduction
-from bptt_verify.verify.sampled import recurrence_samples, sampling_evidence, target_samples
+from bptt_verify.verify.sampled import sampling_evidence
+from bptt_verify.verify.samples import recurrence_samples, target_samples
 from bptt_verify.verify.schedules import Law, Pi, law_of
 
 Declared = Mapping[str, Any] | None
