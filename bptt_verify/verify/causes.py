@@ -77,12 +77,14 @@ def _weighed(
     rng: np.random.Generator,
 ) -> str | None:
     initial = [f"{s}0" for s in rec.states]
-    lengths = sorted((a for a in cases if 1 < len(a["weights"]) <= LONGEST), key=lambda a: len(a["weights"]))
-    for arrays in lengths:
+    short = [a for a in cases if 1 < len(a["weights"]) <= LONGEST]
+    for arrays in sorted(short, key=lambda a: -len(a["weights"])):
         draws = [arrays, *(_redrawn(rec, arrays, rng) for _ in range(REPEATS))]
         seen = observed(rec, fn, problem, draws, estimator)
         if len(seen) == len(draws) and any(differs(s, estimator) for s in seen):
-            return weights_named(seen, estimator, initial)
+            found = weights_named(seen, estimator, initial)
+            if found is not None:
+                return found
     return None
 
 

@@ -12,6 +12,7 @@ from bptt_verify.language import Recurrence
 from bptt_verify.oracle import TruncatedLoss, Truncation
 from bptt_verify.verify.cases import REGIMES, Regime, recurrence_cases
 
+ORDINARY = ("one step", "batch", "vanishing", "growing", "large")  # regimes that are drawn as well
 LONG, VERY_LONG = 30, 100  # reaches beyond which fewer and shorter cases are drawn
 GAINS = (0.9, 1.1, 1.4, 2.0)  # of the matrices of the cases among which the one that remembers is chosen
 QUIET, LOUD = 0.3, 3.0  # factors on the inputs, and on the vectors among the parameters
@@ -23,7 +24,7 @@ def truncation_cases(estimator: Truncation) -> Callable[[Recurrence, np.random.G
     """A function ``cases(rec, rng)`` that draws inputs for this estimator."""
 
     def cases(rec: Recurrence, rng: np.random.Generator) -> Iterator[Case]:
-        yield from recurrence_cases(rec, rng, REGIMES[:-1] if reach(estimator) > 1 else REGIMES)
+        yield from recurrence_cases(rec, rng, tuple(r for r in REGIMES if r.name in ORDINARY))
         loss = TruncatedLoss(rec.program, Full())
         for steps, batch in lengths(estimator):
             yield _remembering(rec, loss, rng, steps, batch)
