@@ -11,7 +11,7 @@ from bptt_verify.check.budgets import Goal
 from bptt_verify.errors import CheckFailedError, UsageError
 from bptt_verify.estimators import Randomized
 from bptt_verify.language import Recurrence
-from bptt_verify.verdict import Report
+from bptt_verify.verdict import Evidence, Report
 from bptt_verify.verify.adapters import adapted
 from bptt_verify.verify.arguments import known_arrays, not_sent, seeded
 from bptt_verify.verify.channels import Gated, argument_names, channel_of
@@ -113,6 +113,8 @@ def check_unbiased(
     gated = _gated(fn, wrapped, channel, law)
     evidence, notes, cause = exact_evidence(against, gated, inputs, reduction, generator)
     unnamed = () if through or channel in argument_names(fn)[0] else (UNNAMED,)
+    if unnamed:
+        _refuse_unknown(name, evidence[0])
     return Report(subject, evidence, cause, (*sent, *unnamed, *notes, LAW), seed)
 
 
@@ -130,6 +132,16 @@ def assert_unbiased(
     if report.verdict != "verified":
         raise CheckFailedError(report)
     return report
+
+
+def _refuse_unknown(name: str, contract: Evidence) -> None:
+    """A function that takes anything by its signature may still refuse xi."""
+    failed = [f.what for f in contract.findings if " failed with " in f.what and "'xi'" in f.what]
+    if failed:
+        raise UsageError(
+            f"fn={name!r}: how it gets its randomness cannot be told from its arguments, and it does not take xi: "
+            f"{failed[0]}. Pass through='keep' or through='rng', or a function that names its argument."
+        )
 
 
 def _own_law(fn: Any, law: Law) -> Law:
