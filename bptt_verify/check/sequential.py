@@ -28,6 +28,7 @@ from bptt_verify.check.problem import Array
 
 TAILS = 4.0  # the kurtosis is assumed to be at most this many times that of the samples
 LOST = 0.5  # part of a second moment that may be missing from the pilot's
+ULPS = 1e-9  # by which rounding may exceed a bound
 CHUNK = 500  # samples between two looks
 
 Draw = Callable[[int], Mapping[str, Array]]
@@ -250,9 +251,8 @@ class _Track:
     def _doubt(self) -> bool:
         """Whether the samples contradict what their second moment was bounded by."""
         assert self.plan is not None
-        if self.target.bound is not None and self.furthest * self.target.scale > self.target.bound * (
-            1 + 1e-9
-        ):
+        bound = np.inf if self.target.bound is None else self.target.bound / self.target.scale
+        if self.furthest > bound * (1 + ULPS):
             self.why = "the declared bound is exceeded"
         elif self.assumed and self._tails():
             self.why = "rare large values appeared after the pilot"

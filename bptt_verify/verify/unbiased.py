@@ -139,8 +139,8 @@ def _refuse_unknown(name: str, contract: Evidence) -> None:
     failed = [f.what for f in contract.findings if " failed with " in f.what and "'xi'" in f.what]
     if failed:
         raise UsageError(
-            f"fn={name!r}: how it gets its randomness cannot be told from its arguments, and it does not take "
-            f"xi: {failed[0]}. Pass through='keep' or through='rng', or a function that names its argument."
+            f"fn={name!r}: how it gets its randomness cannot be told from its arguments, and it refuses xi: "
+            f"{failed[0]}. Pass through='keep' or through='rng', or a function that names its argument."
         )
 
 

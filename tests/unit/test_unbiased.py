@@ -316,7 +316,7 @@ ONE = {"a": np.ones(1)}
         ({"pi": lambda steps: [0.5]}, "has shape (1,); expected a probability for every step"),
         ({"fn": by_keep}, "pi=None; expected the probabilities"),
         ({"fn": lambda W_hh, x: 0}, "cannot be told from its arguments (W_hh, x)"),
-        ({"fn": bv.generate(cells.elman).loss_and_grad}, "does not take xi"),
+        ({"fn": bv.generate(cells.elman).loss_and_grad}, "it refuses xi"),
         ({"through": "gates"}, "through='gates'; expected 'xi', 'keep' or 'rng'"),
         ({"fn": lambda xi, x, y, W_hx, W_hh, b_h, W_qh, b_q: 0, "through": "rng"}, "takes no such argument"),
         ({"fn": lambda xi, x: 0}, "takes no argument 'W_hx'"),
