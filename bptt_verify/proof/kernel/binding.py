@@ -18,7 +18,7 @@ def free(term: sp.Basic) -> frozenset[sp.Symbol]:
         return (free(term.body) - {term.bound}) | free(term.low) | free(term.high)
     if isinstance(term, sp.Symbol):
         return frozenset({term})
-    return frozenset().union(*map(free, term.args))
+    return frozenset().union(*map(free, term.at if isinstance(term, Entry) else term.args))
 
 
 def entries(
@@ -62,18 +62,26 @@ def is_random(term: sp.Basic) -> bool:
 
 def substitute(term: sp.Expr, values: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
     """Put expressions in the place of free indices; a bound index that would capture one is renamed."""
-    values = {k: v for k, v in values.items() if k != v and k in free(term)}
-    if not values:
-        return term
+    values = {k: v for k, v in values.items() if k != v}
+    return _substituted(term, values) if values else term
+
+
+def _substituted(term: sp.Expr, values: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
     if isinstance(term, sp.Symbol):
-        return values[term]
+        return values.get(term, term)
     if isinstance(term, Binder):
+        inside = free(term)
+        values = {k: v for k, v in values.items() if k in inside}
+        if not values:
+            return term
         term = rename(term, frozenset().union(*map(free, values.values())))
-        body, low, high = (substitute(x, values) for x in (term.body, term.low, term.high))
+        body, low, high = (_substituted(x, values) for x in (term.body, term.low, term.high))
         return term.func(body, term.bound, low, high)
     if isinstance(term, Entry):
-        return term.letter(*(substitute(a, values) for a in term.at))
-    return term.func(*(substitute(a, values) for a in term.args))
+        at = tuple(_substituted(a, values) for a in term.at)
+        return term if at == term.at else term.letter(*at)
+    parts = tuple(_substituted(a, values) for a in term.args)
+    return term if parts == term.args else term.func(*parts)
 
 
 def replaced_letter(term: sp.Expr, letter: Letter, at: sp.Symbol, body: sp.Expr) -> sp.Expr:
@@ -152,4 +160,7 @@ def equal(a: sp.Expr, b: sp.Expr) -> bool:
     """
     if any(k.name.startswith(RESERVED) for k in free(a) | free(b)):
         raise ProofError(f"equal: {a!s:.80}, {b!s:.80}; expected no index that starts with {RESERVED!r}.")
-    return bool(canonical(a) == canonical(b))
+    own = (Binder, Entry)  # bringing these to the standard names leaves them what they are
+    if isinstance(a, own) and isinstance(b, own) and type(a) is not type(b):
+        return False
+    return bool(a == b or canonical(a) == canonical(b))

@@ -108,7 +108,13 @@ def statement(
 ) -> Statement:
     """A statement with each of its conditions once, in alphabetic order."""
     unique = dict.fromkeys(map(position, given))
-    return Statement(tuple(sorted(unique, key=str)), left, relation, right, tuple(every))
+    return Statement(tuple(sorted(unique, key=_spelled)), left, relation, right, tuple(every))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _spelled(condition: sp.Expr) -> str:
+    """For the order of conditions, which means nothing."""
+    return str(condition)
 
 
 @dataclass(frozen=True)
