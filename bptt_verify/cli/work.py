@@ -23,7 +23,7 @@ from bptt_verify.cli.estimating import estimator
 from bptt_verify.cli.guard import EXIT, brief, emit
 from bptt_verify.cli.outcome import Outcome, of_report, rungs
 from bptt_verify.cli.targets import Targets, place_of, visit
-from bptt_verify.codegen import generate
+from bptt_verify.codegen import generate, generate_update
 from bptt_verify.derivation import derive
 from bptt_verify.errors import ArrayError, BpttVerifyError, UsageError
 from bptt_verify.estimators import Estimator, Full, Randomized
@@ -151,7 +151,7 @@ def delivered(text: str, out: str | None) -> None:
 
 
 def update_kernels() -> list[Path]:
-    """Write the catalogue's kernels into the checkout that this package is in.
+    """Write the catalogue's kernels, and the clipped update, into the checkout that this package is in.
 
     Raises
     ------
@@ -160,7 +160,8 @@ def update_kernels() -> list[Path]:
     """
     folder = checkout() / "bptt_verify" / "kernels"
     with _writing(folder):
-        return [generate(rec).write(folder / f"{name}.py") for name, rec in CATALOGUE.items()]
+        kernels = [generate(rec).write(folder / f"{name}.py") for name, rec in CATALOGUE.items()]
+        return [*kernels, generate_update().write(folder / "clipping.py")]
 
 
 def checkout() -> Path:

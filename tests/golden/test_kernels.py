@@ -12,6 +12,7 @@ import pytest
 import bptt_verify
 from bptt_verify import generate
 from bptt_verify.cells import CATALOGUE
+from bptt_verify.codegen import generate_update
 from bptt_verify.verify import recurrence_cases
 
 ROOM = Path(bptt_verify.__file__).parent / "kernels"
@@ -24,8 +25,30 @@ def test_the_committed_kernel_is_what_is_generated(name):
     assert generate(CATALOGUE[name]).source == committed, UPDATE
 
 
+def test_the_committed_update_is_what_is_generated():
+    committed = (ROOM / "clipping.py").read_text(encoding="utf-8")
+    assert generate_update(convention="exact").source == committed, UPDATE
+
+
 def test_every_committed_kernel_belongs_to_a_cell():
-    assert {p.stem for p in ROOM.glob("*.py")} == {*CATALOGUE, "__init__"}
+    assert {p.stem for p in ROOM.glob("*.py")} == {
+        *CATALOGUE,
+        "clipping",
+        "updates",
+        "translation",
+        "__init__",
+    }
+
+
+def test_the_committed_update_runs_where_sympy_cannot_be_imported():
+    code = (
+        "import sys; sys.modules['sympy'] = None; sys.modules['scipy'] = None\n"
+        "import numpy as np\n"
+        "from bptt_verify.kernels.updates import clip_by_norm\n"
+        "print(clip_by_norm({'w': np.array([3.0, 4.0])}, 1.0)['w'].round(9).tolist())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[0.6, 0.8]"
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
