@@ -56,8 +56,20 @@ def draw(rec, layers, sizes, rng):
     return arrays
 
 
-def torch_loss_and_grad(module, states, layers, arrays):
-    """The same loss by PyTorch's own cell; gradients under the catalogue's names."""
+def gated(states, gate):
+    """The same states, whose gradients are multiplied by a gate on their way back."""
+    if isinstance(states, tuple):
+        return tuple(gated(s, gate) for s in states)
+    carried = states.clone()
+    carried.register_hook(lambda grad: gate * grad)
+    return carried
+
+
+def torch_loss_and_grad(module, states, layers, arrays, gates=None):
+    """The same loss by PyTorch's own cell; gradients under the catalogue's names.
+
+    With gates, one step after the other; a gate of 0 is what ``detach`` does.
+    """
     tensors = {name: torch.tensor(array, requires_grad=True) for name, array in arrays.items()}
     n = tensors[layers[0][0][1]].shape[0]
     net = getattr(torch.nn, module)(tensors["x"].shape[2], n, num_layers=len(layers)).double()
@@ -69,7 +81,15 @@ def torch_loss_and_grad(module, states, layers, arrays):
             weights[f"{kind}_l{layer}"] = torch.cat(parts)
     initial = [torch.stack([tensors[f"{name}0"] for name in names]) for names in zip(*states, strict=True)]
     start = tuple(initial) if len(initial) == 2 else initial[0]
-    hidden, _ = torch.func.functional_call(net, weights, (tensors["x"], start))
+    if gates is None:
+        hidden, _ = torch.func.functional_call(net, weights, (tensors["x"], start))
+    else:
+        steps, carried = [], start
+        for x, gate in zip(tensors["x"], gates, strict=True):
+            carried = gated(carried, torch.tensor(gate)[:, None])
+            step, carried = torch.func.functional_call(net, weights, (x[None], carried))
+            steps.append(step)
+        hidden = torch.cat(steps)
     readout = tensors["W_qk" if "W_qk" in tensors else "W_qh"]
     error = hidden @ readout.T + tensors["b_q"] - tensors["y"]
     loss = (tensors["weights"] * (error**2).sum(-1)).sum() / 2
@@ -93,6 +113,23 @@ def test_gradients_agree_with_torch(cell, sizes):
     assert loss == pytest.approx(torch_loss, rel=TOLERANCE)
     assert grads.keys() == torch_grads.keys()
     errors = {name: relative_error(grads[name], torch_grads[name]) for name in grads}
+    assert max(errors.values()) <= TOLERANCE, errors
+
+
+@pytest.mark.parametrize("estimator", [bv.Chunks(1, 1), bv.Chunks(4, 4), bv.Randomized(0.5, True)], ids=str)
+@pytest.mark.parametrize("cell", CELLS)
+def test_truncated_gradients_agree_with_torch(cell, estimator):
+    """Gates as hooks on the carried state: chunks that are detached, and gates of each sequence."""
+    module, states, layers = CELLS[cell]
+    rec, steps, batch = getattr(bv.cells, cell), 10, 3
+    arrays = draw(rec, layers, (steps, batch, 4, 5, 2), np.random.default_rng(7))
+    drawing = {"rng": np.random.default_rng(3)} if isinstance(estimator, bv.Randomized) else {}
+    made = bv.generate(rec, estimator=estimator).estimate(**arrays, **drawing)
+    gates = np.broadcast_to(made.xi.reshape(steps, -1), (steps, batch))
+    assert 0 < np.count_nonzero(gates) < gates.size
+    loss, grads = torch_loss_and_grad(module, states, layers, arrays, gates)
+    assert made.loss == pytest.approx(loss, rel=TOLERANCE)
+    errors = {name: relative_error(made.grads[name], grads[name]) for name in grads}
     assert max(errors.values()) <= TOLERANCE, errors
 
 
