@@ -2,14 +2,17 @@
 
 from bptt_verify.verify.cases import recurrence_cases
 from bptt_verify.verify.checks import assert_gradient, check_gradient
+from bptt_verify.verify.clipped import assert_clip, check_clip
 from bptt_verify.verify.problems import recurrence_problem
 from bptt_verify.verify.truncation import assert_truncated, check_truncated
 from bptt_verify.verify.unbiased import assert_unbiased, check_unbiased
 
 __all__ = [
+    "assert_clip",
     "assert_gradient",
     "assert_truncated",
     "assert_unbiased",
+    "check_clip",
     "check_gradient",
     "check_truncated",
     "check_unbiased",
