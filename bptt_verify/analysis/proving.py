@@ -17,7 +17,6 @@ from bptt_verify.analysis.interpretations import Interpretation
 from bptt_verify.analysis.meaning import Cell
 from bptt_verify.derivation import step_loss
 from bptt_verify.derivation.matching import linear_matrices
-from bptt_verify.derivation.onestep import states_of
 from bptt_verify.errors import ProofError
 from bptt_verify.notation.tree import (
     Add,
@@ -33,6 +32,7 @@ from bptt_verify.notation.tree import (
     Tree,
 )
 from bptt_verify.program import Contract, Pointwise
+from bptt_verify.program.surgery import states_of
 from bptt_verify.proof.claims import linear
 from bptt_verify.proof.claims.adjoint_form import LAMBDA
 from bptt_verify.proof.claims.letters import A, J, T, c, i, product

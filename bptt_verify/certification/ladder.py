@@ -60,8 +60,8 @@ def certify(
         )
     if not isinstance(kernel.estimator, Full):
         raise UsageError(
-            f"certify: a kernel with estimator={kernel.estimator!s:.60}; expected Full(). Its gradient is not "
-            "that of the loss: call check_truncated or check_unbiased on its loss_and_grad."
+            f"certify: a kernel with estimator={kernel.estimator!s:.60}; expected Full(). Its gradient is "
+            "not that of the loss: call check_truncated or check_unbiased on its loss_and_grad."
         )
     found = tuple(_run(Subject(kernel, int(seed)), progress))
     return Certificate(

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from bptt_verify.derivation.equations import Names, prune
+from bptt_verify.derivation.equations import Names
 from bptt_verify.program import (
     TIME,
     Contract,
@@ -27,6 +27,7 @@ from bptt_verify.program import (
     Select,
     symbol,
 )
+from bptt_verify.program.surgery import prune
 
 _DEPTH = 2  # how far below a product its use is compared: the sum it enters, the function of that
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass, replace
 
-from bptt_verify.derivation.equations import prune
 from bptt_verify.program import Array, Program
+from bptt_verify.program.surgery import prune
 
 
 @dataclass(frozen=True)

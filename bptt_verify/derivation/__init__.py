@@ -7,15 +7,14 @@ from bptt_verify.derivation.local import jacobian
 from bptt_verify.derivation.onestep import (
     OneStep,
     adjoint_step,
-    previous,
     state_jacobians,
     state_products,
-    states_of,
     step_loss,
     with_own_parameters,
 )
 from bptt_verify.derivation.reverse import adjoint, cotangent_adjoint, gated_adjoint
 from bptt_verify.derivation.theorems import theorem_document
+from bptt_verify.program.surgery import previous, states_of
 
 __all__ = [
     "Claim",

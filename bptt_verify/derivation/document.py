@@ -7,15 +7,14 @@ from functools import cached_property
 
 from bptt_verify.derivation import wording
 from bptt_verify.derivation.claims import Claim, known_table
-from bptt_verify.derivation.equations import prune
 from bptt_verify.derivation.forward import tangent
 from bptt_verify.derivation.instances import Instance
 from bptt_verify.derivation.local import jacobian
-from bptt_verify.derivation.onestep import states_of
 from bptt_verify.derivation.reverse import adjoint
 from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence
 from bptt_verify.program import Program
+from bptt_verify.program.surgery import prune, states_of
 from bptt_verify.render import Block, Display, Document, Formula, Line, Prose, Section, Steps
 
 FEW = 8  # lines that are shown without being asked for

@@ -9,7 +9,6 @@ import sympy as sp
 
 from bptt_verify.program import Equation, Pointwise, Program, Ref, symbol
 from bptt_verify.program.names import free_name
-from bptt_verify.program.surgery import prune as prune
 
 Operands = dict[sp.Symbol, Ref]
 

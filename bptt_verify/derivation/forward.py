@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from bptt_verify.derivation.equations import Names, Operands, pointwise, prune
+from bptt_verify.derivation.equations import Names, Operands, pointwise
 from bptt_verify.derivation.reverse import DIFFERENTIABLE
 from bptt_verify.program import (
     Array,
@@ -22,6 +22,7 @@ from bptt_verify.program import (
     symbol,
 )
 from bptt_verify.program.functions import derivative
+from bptt_verify.program.surgery import prune
 
 
 def tangent(program: Program) -> Program:

@@ -12,7 +12,6 @@ from bptt_verify.derivation import wording
 from bptt_verify.derivation.claims import Claim, Known
 from bptt_verify.derivation.lines import Entry, Reader, entry
 from bptt_verify.derivation.matching import SUPREMA, function_and_matrix, readout_matrix
-from bptt_verify.derivation.onestep import states_of
 from bptt_verify.derivation.smallcase import jacobian_entries, written_out
 from bptt_verify.derivation.theorems import (
     claimed,
@@ -24,6 +23,7 @@ from bptt_verify.derivation.theorems import (
 )
 from bptt_verify.derivation.truncations import Truncations
 from bptt_verify.program import Program, Ref
+from bptt_verify.program.surgery import states_of
 from bptt_verify.proof import CLAIMS, GeneralClaim, Theorem
 from bptt_verify.proof.claims.magnitude import GAMMA
 from bptt_verify.proof.kernel import specialise

@@ -8,10 +8,11 @@ from functools import cached_property, partial
 
 import sympy as sp
 
-from bptt_verify.derivation.equations import inline, prune
-from bptt_verify.derivation.onestep import states_of, step_loss
+from bptt_verify.derivation.equations import inline
+from bptt_verify.derivation.onestep import step_loss
 from bptt_verify.program import BATCH, TIME, Contract, Equation, Notation, Pointwise, Program, Ref, symbol
 from bptt_verify.program.formulas import indexed, right_side
+from bptt_verify.program.surgery import prune, states_of
 from bptt_verify.render import Formula, Letter, Line, letters_of
 
 _FREE_LETTERS = "uvszrqpmgk"

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from bptt_verify.derivation.equations import Names, Operands, pointwise, prune, relabel
+from bptt_verify.derivation.equations import Names, Operands, pointwise, relabel
 from bptt_verify.program import (
     BATCH,
     TIME,
@@ -25,6 +25,7 @@ from bptt_verify.program import (
     symbol,
 )
 from bptt_verify.program.functions import derivative
+from bptt_verify.program.surgery import prune
 
 Labels = tuple[str, ...]
 

@@ -8,9 +8,9 @@ import sympy as sp
 
 from bptt_verify.derivation.lines import Entry, entry
 from bptt_verify.derivation.local import jacobian
-from bptt_verify.derivation.onestep import states_of
 from bptt_verify.program import Contract, Pointwise, Program, Ref, symbol
 from bptt_verify.program.functions import derivative
+from bptt_verify.program.surgery import states_of
 
 SUPREMA: Mapping[str, sp.Expr] = {
     "tanh": sp.Integer(1),

@@ -14,9 +14,15 @@ from bptt_verify.derivation.equations import Names
 from bptt_verify.derivation.local import jacobian
 from bptt_verify.derivation.reverse import adjoint, cotangent_adjoint
 from bptt_verify.program import BATCH, TIME, Array, Pointwise, Program, Ref
-from bptt_verify.program.surgery import opened, opened_loss, prune, reading, states_before
-from bptt_verify.program.surgery import previous as previous
-from bptt_verify.program.surgery import states_of as states_of
+from bptt_verify.program.surgery import (
+    opened,
+    opened_loss,
+    previous,
+    prune,
+    reading,
+    states_before,
+    states_of,
+)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from bptt_verify.derivation.equations import Names, Operands, inline, pointwise, prune
+from bptt_verify.derivation.equations import Names, Operands, inline, pointwise
 from bptt_verify.derivation.shares import Share
 from bptt_verify.program import (
     BATCH,
@@ -34,6 +34,7 @@ from bptt_verify.program import (
     symbol,
 )
 from bptt_verify.program.functions import derivative
+from bptt_verify.program.surgery import prune
 
 DIFFERENTIABLE = ("param", "input", "initial")
 

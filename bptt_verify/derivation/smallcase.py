@@ -8,8 +8,8 @@ from itertools import product
 import sympy as sp
 
 from bptt_verify.derivation.lines import entry
-from bptt_verify.derivation.onestep import states_of
 from bptt_verify.program import BATCH, TIME, Program
+from bptt_verify.program.surgery import states_of
 from bptt_verify.proof import Statement, Theorem
 from bptt_verify.proof.explanation import shown
 from bptt_verify.proof.kernel import Entry, Ordered, Total, Transpose, index, substitute

@@ -211,10 +211,10 @@ def _observed(fn: Gated, problem: Problem, case: Case, rng: np.random.Generator)
     steps, batch = _shape(case.arrays)
     for pi, keep in _draws(fn.law, case.arrays, rng, DRAWS):
         result = call(lambda arrays, k=keep, p=pi: fn(arrays, k, p), copies(case.arrays))
-        by_sequence = (np.broadcast_to(a.T, (batch, steps)).T for a in (keep, pi))
+        kept, chances = (np.broadcast_to(a.T, (batch, steps)).T for a in (keep, pi))
         grads = provided(problem, case.arrays, result)
         if grads:
-            yield Observation(case.arrays, *by_sequence, grads)
+            yield Observation(case.arrays, kept, chances, grads)
 
 
 def _recursion_evidence(
