@@ -44,7 +44,7 @@ def channel_of(fn: Any, through: str | None) -> Channel:
             raise UsageError(
                 f"through={through!r}: fn takes no such argument; expected one among {', '.join(named)}."
             )
-        return through  # type: ignore[return-value]
+        return through
     found: list[Channel] = [c for c in CHANNELS if c in named]
     if found:
         return found[0]

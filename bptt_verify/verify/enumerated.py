@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -140,8 +142,12 @@ def _outcome_evidence(
     for case in chosen:
         for pi, keep in _draws(fn.law, case.arrays, rng, 2):
             at = Case(f"{case.name}, one outcome of the gates", case.arrays)
-            visits.append(visit(lambda arrays, k=keep, p=pi: fn(arrays, k, p), problem, at, rng))
+            visits.append(visit(partial(_at_gates, fn, keep, pi), problem, at, rng))
     return contract_evidence(visits)
+
+
+def _at_gates(fn: Gated, keep: Array, pi: Array, arrays: Arrays) -> Any:
+    return fn(arrays, keep, pi)
 
 
 def _draws(law: Law, arrays: Arrays, rng: np.random.Generator, count: int) -> Iterator[tuple[Array, Array]]:
@@ -210,7 +216,7 @@ def _observations(
 def _observed(fn: Gated, problem: Problem, case: Case, rng: np.random.Generator) -> Iterator[Observation]:
     steps, batch = _shape(case.arrays)
     for pi, keep in _draws(fn.law, case.arrays, rng, DRAWS):
-        result = call(lambda arrays, k=keep, p=pi: fn(arrays, k, p), copies(case.arrays))
+        result = call(partial(_at_gates, fn, keep, pi), copies(case.arrays))
         kept, chances = (np.broadcast_to(a.T, (batch, steps)).T for a in (keep, pi))
         grads = provided(problem, case.arrays, result)
         if grads:

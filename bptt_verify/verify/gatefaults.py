@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,9 @@ class Observation:
     grads: Arrays
 
 
+Shift = Callable[[Array, str], Array]
+
+
 def _earlier(a: Array, edge: str) -> Array:
     return _moved(a, 1, edge)
 
@@ -45,6 +49,30 @@ def _moved(a: Array, by: int, edge: str) -> Array:
     if edge != "around":
         moved[at] = a[at] if edge == "repeated" else float(edge)
     return moved
+
+
+def _pi_moved(keep: Array, pi: Array, shift: Shift, edge: str) -> Array:
+    return keep / shift(pi, edge)
+
+
+def _gate_moved(keep: Array, pi: Array, shift: Shift, edge: str) -> Array:
+    return shift(keep / pi, edge)
+
+
+def _keep_moved(keep: Array, pi: Array, shift: Shift, edge: str) -> Array:
+    return shift(keep, edge) / pi
+
+
+def _one_gate(keep: Array, pi: Array, at: int) -> Array:
+    return _only(keep / pi, at)
+
+
+def _one_keep(keep: Array, pi: Array, at: int) -> Array:
+    return _only(keep, at) / pi
+
+
+def _one_pi(keep: Array, pi: Array, at: int) -> Array:
+    return keep / _only(pi, at)
 
 
 def _table() -> Iterator[tuple[str, str, Substitution]]:
@@ -70,21 +98,21 @@ def _table() -> Iterator[tuple[str, str, Substitution]]:
     for edge in ("around", "repeated", "1"):
         for word, shift in (("t-1", _earlier), ("t+1", _later)):
             text = f"π is off by one step: ξ_t is scaled by 1/π_{{{word}}}"
-            yield "π off by one", text, lambda k, p, s=shift, e=edge: k / s(p, e)
+            yield "π off by one", text, partial(_pi_moved, shift=shift, edge=edge)
     for edge in ("around", "repeated", "0", "1"):
         for word, shift in (("t-1", _earlier), ("t+1", _later)):
             text = f"the gates are off by one step: ξ_{{{word}}} is used at step t"
-            yield "gate off by one", text, lambda k, p, s=shift, e=edge: s(k / p, e)
+            yield "gate off by one", text, partial(_gate_moved, shift=shift, edge=edge)
             text = (
                 f"the gates are off by one step: step t is kept by the gate of step {word}, scaled by 1/π_t"
             )
-            yield "gate off by one", text, lambda k, p, s=shift, e=edge: s(k, e) / p
+            yield "gate off by one", text, partial(_keep_moved, shift=shift, edge=edge)
     for word, at in (("first", 0), ("second", 1), ("last", -1)):
         text = f"one gate, that of the {word} step, is used at all steps; they must be independent"
-        yield "gate shared", text, lambda k, p, a=at: _only(k / p, a)
-        yield "gate shared", f"{text}; and 1/π_t is that of each step", lambda k, p, a=at: _only(k, a) / p
+        yield "gate shared", text, partial(_one_gate, at=at)
+        yield "gate shared", f"{text}; and 1/π_t is that of each step", partial(_one_keep, at=at)
         text = f"1/π of the {word} step is used at all steps"
-        yield "π of one step", text, lambda k, p, a=at: k / _only(p, a)
+        yield "π of one step", text, partial(_one_pi, at=at)
     yield "π averaged", "the mean of π is used at all steps", lambda k, p: k / p.mean(axis=0)
     yield "gates reversed", "the gates are used in the reverse order of time", lambda k, p: k[::-1] / p
     first = "the gates of the first sequence are used for all"

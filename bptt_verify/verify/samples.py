@@ -79,7 +79,8 @@ def recurrence_samples(
         sent = {"pi": law.probabilities(steps) if law.form is None else law.form}
 
     def sample(generator: np.random.Generator) -> Any:
-        return as_pair(fn({**copies(case.arrays), **sent, "rng": generator}))
+        given: dict[str, Any] = {**copies(case.arrays), **sent, "rng": generator}
+        return as_pair(fn(given))
 
     return Samples(
         sample, targets, tuple(rec.params), float(np.real(problem.loss(case.arrays))), case.name, tuple(notes)
