@@ -68,14 +68,20 @@ def enclosing(expr: sp.Expr, symbols: tuple[sp.Symbol, ...]) -> Range:
     if expr in symbols:
         place = symbols.index(expr)
         return lambda boxes: boxes[place]
-    if expr.is_number:
-        value = float(expr)
-        return lambda boxes: (value, value)
+    if expr.is_number and not expr.has(sigmoid, softplus, relu, step):  # SymPy does not know their values
+        value = _number(expr)
+        return lambda boxes: value
     plain = _structure(expr, symbols)
     exact = _polynomial(expr, symbols)
     if exact is None:
         return plain
     return lambda boxes: intersection(plain(boxes), exact(boxes))
+
+
+def _number(expr: sp.Expr) -> Interval:
+    if not expr.is_real:
+        return WHOLE
+    return float(expr), float(expr)
 
 
 def intersection(a: Interval, b: Interval) -> Interval:
@@ -99,9 +105,11 @@ def plus(a: Interval, b: Interval) -> Interval:
     return _outwards(np.add(a[0], b[0]), np.add(a[1], b[1]))
 
 
-def straddled(expr: sp.Expr, symbols: tuple[sp.Symbol, ...]) -> Range | None:
+def straddled(
+    expr: sp.Expr, symbols: tuple[sp.Symbol, ...], edges: list[sp.Expr] | None = None
+) -> Range | None:
     """Where a box may contain a jump or a kink given by cases: (mask, mask); None where there is none."""
-    edges = _edges(expr)
+    edges = _edges(expr) if edges is None else edges
     if not edges:
         return None
     parts = [enclosing(edge, symbols) for edge in edges]
@@ -121,6 +129,36 @@ def _edges(expr: Any) -> list[sp.Expr]:
         relations = [r for _, c in cases.args for r in sp.S(c).atoms(sp.core.relational.Relational)]
         found += [r.lhs - r.rhs for r in relations]
     return found
+
+
+def jumps(expr: sp.Expr) -> list[sp.Expr]:
+    """Expressions at whose zeros an expression is not continuous, as far as is seen.
+
+    Of one symbol: both sides of every edge are compared there. Of several: every edge counts.
+    """
+    edges, symbols = _edges(expr), sorted(expr.free_symbols, key=str)
+    if len(symbols) != 1 or any(e.diff(symbols[0]).free_symbols or e.diff(symbols[0]) == 0 for e in edges):
+        return edges
+    (u,) = symbols
+    zeros = {-e.subs(u, 0) / e.diff(u) for e in edges}
+    return [u - zero for zero in zeros if not _continuous(expr, u, zero)]
+
+
+def _continuous(expr: sp.Expr, u: sp.Symbol, zero: sp.Expr) -> bool:
+    sides = [_branch(expr, u, zero + shift) for shift in (-sp.Rational(1, 10**6), 0, sp.Rational(1, 10**6))]
+    if any(side.has(*JUMPS) for side in sides):
+        return False
+    values = [float(side.subs(u, zero)) for side in sides]
+    return max(values) - min(values) <= 1e-12 * max(1.0, *map(abs, values))
+
+
+def _branch(expr: sp.Expr, u: sp.Symbol, at: sp.Expr) -> sp.Expr:
+    """The expression with that branch of each case distinction that holds at a point."""
+
+    def chosen(*cases: Any) -> sp.Expr:
+        return next(e for e, c in cases if sp.S(c).subs(u, at) == sp.true)
+
+    return expr.replace(sp.Piecewise, chosen)
 
 
 def _outwards(lo: Any, hi: Any) -> Interval:

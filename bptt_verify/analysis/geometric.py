@@ -35,6 +35,11 @@ class geometric(_Numeric):
 
     nargs = 2
 
+    @classmethod
+    def eval(cls, ratio: sp.Expr, steps: sp.Expr) -> sp.Expr | None:
+        """The value, if there is one; T where the ratio is 1."""
+        return steps if ratio == 1 else super().eval(ratio, steps)
+
     def _eval_rewrite_as_Piecewise(self, ratio: sp.Expr, steps: sp.Expr, **_: Any) -> sp.Expr:
         return sp.Piecewise((steps, sp.Eq(ratio, 1)), ((1 - ratio**steps) / (1 - ratio), True))
 
@@ -51,6 +56,11 @@ class geometric_total(_Numeric):
     """``geometric_total(ρ, T) = Σ_{t=1}^{T} geometric(ρ, t)``."""
 
     nargs = 2
+
+    @classmethod
+    def eval(cls, ratio: sp.Expr, steps: sp.Expr) -> sp.Expr | None:
+        """The value, if there is one; T (T + 1) / 2 where the ratio is 1."""
+        return steps * (steps + 1) / 2 if ratio == 1 else super().eval(ratio, steps)
 
     def _eval_rewrite_as_Piecewise(self, ratio: sp.Expr, steps: sp.Expr, **_: Any) -> sp.Expr:
         inner = (1 - ratio**steps) / (1 - ratio)
@@ -71,6 +81,11 @@ class power_peak(_Numeric):
     """``power_peak(ρ, T) = max(1, ρ^T)``, the largest of the powers 0 … T."""
 
     nargs = 2
+
+    @classmethod
+    def eval(cls, ratio: sp.Expr, steps: sp.Expr) -> sp.Expr | None:
+        """The value, if there is one; 1 where the ratio is 1."""
+        return sp.Integer(1) if ratio == 1 else super().eval(ratio, steps)
 
     def _latex(self, printer: Any, **_: Any) -> str:
         ratio, steps = map(printer._print, self.args)

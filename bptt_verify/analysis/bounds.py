@@ -1,0 +1,314 @@
+"""``lipschitz_bound``: a local Lipschitz constant of the loss of a recurrence (T10).
+
+On the ball ‖w - w⁰‖ ≤ r, which is convex, the loss F is Lipschitz with K = sup ‖∇F‖. The gradient is what the
+adjoint Program computes (T2), so that a bound of the norms of all its values bounds ∇F, equation by equation.
+Two passes do that. The *norms* form knows no more than norms of parameters, inputs, targets and initial states,
+and gives an expression (``normpass``). The *data* form follows the trajectory and the adjoints at w⁰ and how far
+radius r can move each of them (``deviations``): ‖∂F/∂w_p‖ ≤ ‖∂F/∂w_p (w⁰)‖ + what it can move.
+K² = Σ_p K_p² in both, with K_p the supremum over the whole ball, since no block moves by more than r.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from numbers import Real
+from typing import Any, Literal
+
+import numpy as np
+import sympy as sp
+
+from bptt_verify.analysis.deviations import Ball, deviations
+from bptt_verify.analysis.enclosures import jumps, straddled
+from bptt_verify.analysis.given import kernel_of, prepared
+from bptt_verify.analysis.norms import numeric
+from bptt_verify.analysis.normpass import NormPass
+from bptt_verify.analysis.normvalues import Values, expanded, needed, norm_values, value_of
+from bptt_verify.derivation import adjoint
+from bptt_verify.errors import UsageError
+from bptt_verify.language import Recurrence
+from bptt_verify.program import Pointwise, Program, formula, symbol
+
+Array = np.ndarray[Any, Any]
+ROUNDING = 1 + 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A local Lipschitz constant: |F(x) - F(y)| ≤ ``value`` ‖x - y‖ on the ball. ``str`` prints a table.
+
+    Attributes
+    ----------
+    name : str
+        Of the recurrence.
+    radius : float
+        Of the ball around the given parameters, in the Euclidean norm of all of them together.
+    value : float
+        The smaller one of ``norm_value`` and ``data_value``; inf if neither is finite.
+    kind : "norms" or "data"
+        The form that gave it.
+    per_parameter : dict of str to float
+        Bounds of ‖∂F/∂w_p‖ on the ball by the same form.
+    norm_value, data_value : float
+        The bounds of the two forms.
+    norm_parameters, data_parameters : dict of str to float
+        The same by parameter.
+    compact : SymPy expression
+        The norms form, in T, r, sizes, norms and the symbols of ``definitions``.
+    compact_parameters : dict of str to expression
+    definitions : dict of symbol to expression
+        Each in norms and in earlier ones.
+    norms : dict of symbol to float
+        The values at the given arrays: ‖a‖ is the Euclidean norm (the largest of all steps and sequences), ‖a‖₂
+        the spectral norm, ‖a‖∞ the largest absolute entry, ‖a‖₁ the sum of all absolute weights.
+    reasons : tuple of str
+        Why a form has no finite bound.
+    """
+
+    name: str
+    radius: float
+    value: float
+    kind: Literal["norms", "data"]
+    per_parameter: dict[str, float]
+    norm_value: float
+    data_value: float
+    norm_parameters: dict[str, float]
+    data_parameters: dict[str, float]
+    compact: sp.Expr
+    compact_parameters: dict[str, sp.Expr]
+    definitions: dict[sp.Symbol, sp.Expr]
+    norms: Values
+    reasons: tuple[str, ...]
+
+    @cached_property
+    def expression(self) -> sp.Expr:
+        """The norms form in T, r, sizes and norms alone."""
+        return expanded(self.compact, self.definitions)
+
+    @property
+    def latex(self) -> str:
+        """The norms form as LaTeX: K, then each definition that it uses."""
+        lines = [rf"K &\le {sp.latex(self.compact, symbol_names=_letters(self))}"]
+        lines += [
+            rf"{_letters(self)[s]} &= {sp.latex(e, symbol_names=_letters(self))}"
+            for s, e in self.definitions.items()
+        ]
+        return r"\begin{aligned}" + " \\\\\n".join(lines) + r"\end{aligned}"
+
+    def __call__(self, norms: Mapping[str | sp.Symbol, Any] | None = None, **more: Any) -> Any:
+        """The norms form for other norms, numbers or arrays that broadcast.
+
+        Parameters
+        ----------
+        norms : dict of str or symbol to number or array
+            By the names of the symbols; those that are left out are as at the given arrays.
+        **more
+            The same, for names that are identifiers: ``bound(T=100, r=0.1)``.
+
+        Raises
+        ------
+        UsageError
+            If a name is not one of the symbols.
+        """
+        return _evaluated(self, {**(norms or {}), **more})
+
+    def __str__(self) -> str:
+        return "\n".join(_table(self))
+
+
+def lipschitz_bound(rec: Recurrence, radius: float, /, **arrays: Any) -> Bound:
+    """A Lipschitz constant of the loss on the ball ‖w - w⁰‖ ≤ radius around the given parameters (T10).
+
+    Inputs, targets, initial states and loss weights stay as given; all parameters together move by at most
+    ``radius`` in the Euclidean norm. For one step of length η along a gradient clipped to norm θ, r = ηθ
+    suffices.
+
+    Parameters
+    ----------
+    rec : Recurrence
+    radius : float
+        At least 0.
+    **arrays
+        As for ``Kernel.loss_and_grad``, real.
+
+    Returns
+    -------
+    Bound
+
+    Raises
+    ------
+    UsageError
+        If ``rec`` is not a Recurrence, or ``radius`` not a finite number of at least 0.
+    ArrayError
+        If an array is missing, unknown, complex, or has a wrong shape or dtype.
+    """
+    kernel = kernel_of(rec, "lipschitz_bound")
+    size = _radius(radius)
+    given = prepared(kernel, "lipschitz_bound", arrays)
+    form = norm_form(rec.program)
+    norms = norm_values(rec.program, given, size)
+    by_norm, by_data = form.values(norms), _data(rec.program, given, size)
+    totals = {k: _together(v.values()) for k, v in (("norms", by_norm), ("data", by_data[0]))}
+    kind: Literal["norms", "data"] = "data" if totals["data"] <= totals["norms"] else "norms"
+    return Bound(
+        name=rec.name,
+        radius=size,
+        value=totals[kind],
+        kind=kind,
+        per_parameter=by_norm if kind == "norms" else by_data[0],
+        norm_value=totals["norms"],
+        data_value=totals["data"],
+        norm_parameters=by_norm,
+        data_parameters=by_data[0],
+        compact=form.whole,
+        compact_parameters=form.parameters,
+        definitions=form.definitions,
+        norms=norms,
+        reasons=(*form.reasons, *by_data[1]),
+    )
+
+
+def _radius(radius: Any) -> float:
+    number = isinstance(radius, Real) and not isinstance(radius, bool)
+    if not number or not 0 <= float(radius) < float("inf"):
+        raise UsageError(
+            f"lipschitz_bound: radius={radius!r:.60}; expected a finite number, at least 0. "
+            "For a step η along a gradient clipped to θ take η θ."
+        )
+    return float(radius)
+
+
+def _together(values: Any) -> float:
+    found = [float(v) for v in values]
+    return float(np.hypot.reduce(found)) * ROUNDING if found else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class NormForm:
+    """The norms form of a recurrence, for any arrays."""
+
+    whole: sp.Expr
+    parameters: dict[str, sp.Expr]
+    definitions: dict[sp.Symbol, sp.Expr]
+    reasons: tuple[str, ...]
+
+    def values(self, norms: Values) -> dict[str, float]:
+        """The bound of each parameter."""
+        known: dict[sp.Expr, float] = {}
+        for name, definition in self.definitions.items():
+            known[name] = value_of(definition, norms, known)
+        return {p: value_of(e, norms, known) * ROUNDING for p, e in self.parameters.items()}
+
+
+@lru_cache(maxsize=64)
+def norm_form(program: Program) -> NormForm:
+    """The pass over the adjoint Program, made once."""
+    whole = adjoint(program)
+    passed = NormPass(whole)
+    found = passed.run()
+    results = dict(whole.results)
+    parameters = {a.name: found[results[a.name]].norm for a in program.arrays if a.role == "param"}
+    broken = _broken_by_norm(program, passed)
+    if broken:
+        parameters = dict.fromkeys(parameters, sp.oo)
+    together = sp.oo if sp.oo in parameters.values() else sp.sqrt(sp.Add(*(e**2 for e in parameters.values())))
+    infinite = [f"no bound in norms of {formula(whole.equation[n])}" for n in passed.reasons[:1]]
+    used = needed([together, *parameters.values()], passed.definitions)
+    reasons = tuple(broken or (infinite if together == sp.oo else ()))
+    return NormForm(together, parameters, used, reasons)
+
+
+def _broken_by_norm(program: Program, passed: NormPass) -> list[str]:
+    """Equations that may be discontinuous on the ball, as far as norms say."""
+    found = []
+    for e in program.equations:
+        if isinstance(e, Pointwise) and jumps(e.expr):
+            known = [symbol(r) for r in e.operands]
+            boxes = [numeric(passed.read(r).range) for r in e.operands]
+            mask = straddled(e.expr, tuple(known), jumps(e.expr))
+            if mask is not None and np.any(mask(boxes)[0]):
+                found.append(f"by norms alone {formula(e)} may jump on the ball")
+    return found
+
+
+def _data(program: Program, arrays: Mapping[str, Array], radius: float) -> tuple[dict[str, float], list[str]]:
+    """The data form: bounds by parameter, and why they are infinite."""
+    whole = adjoint(program)
+    balls = deviations(whole, arrays, radius)
+    results = dict(whole.results)
+    params = [a.name for a in program.arrays if a.role == "param"]
+    bounds = {p: _finite(balls[results[p]]) for p in params}
+    broken = _broken(program, balls)
+    if broken:
+        return dict.fromkeys(params, float("inf")), broken
+    infinite = [e for e in whole.equations if not np.isfinite(balls[e.name].norm).all()]
+    named = [f"no bound on the ball of {formula(e)}" for e in infinite[:1]]
+    return bounds, named if float("inf") in bounds.values() else []
+
+
+def _finite(ball: Ball) -> float:
+    found = float(ball.norm) * ROUNDING
+    return float("inf") if np.isnan(found) else found
+
+
+def _broken(program: Program, balls: Mapping[str, Ball]) -> list[str]:
+    """Equations that have a jump somewhere on the ball."""
+    found = []
+    for e in program.equations:
+        if isinstance(e, Pointwise) and jumps(e.expr):
+            known = [symbol(r) for r in e.operands]
+            boxes = [(balls[r.name].low.min(), balls[r.name].high.max()) for r in e.operands]
+            for i, r in enumerate(e.operands):
+                if r.shift:
+                    edge = balls[program.carry[r.name].boundary]
+                    boxes[i] = min(boxes[i][0], edge.low.min()), max(boxes[i][1], edge.high.max())
+            mask = straddled(e.expr, tuple(known), jumps(e.expr))
+            if mask is not None and np.any(mask(boxes)[0]):
+                found.append(f"{formula(e)} may jump on the ball")
+    return found
+
+
+def _evaluated(bound: Bound, changes: Mapping[Any, Any]) -> Any:
+    symbols = {str(s): s for s in bound.norms}
+    unknown = [k for k in changes if str(k) not in symbols]
+    if unknown:
+        raise UsageError(f"Bound: {unknown[0]}; expected names among {', '.join(symbols)}.")
+    form = NormForm(bound.compact, bound.compact_parameters, bound.definitions, ())
+
+    def at(*values: Any) -> float:
+        own = {symbols[str(k)]: float(v) for k, v in zip(changes, values, strict=True)}
+        return _together(form.values({**bound.norms, **own}).values())
+
+    if all(np.ndim(v) == 0 for v in changes.values()):
+        return at(*changes.values())
+    return np.vectorize(at, otypes=[float])(*changes.values())
+
+
+def _letters(bound: Bound) -> dict[sp.Symbol, str]:
+    """LaTeX of the symbols of norms and definitions."""
+    found = {}
+    for s in bound.norms:
+        name, mark = str(s).strip("‖₂∞₁").rstrip("‖"), str(s)[-1]
+        sub = {"₂": "_2", "∞": r"_\infty", "₁": "_1"}.get(mark, "")
+        plain = name.replace("_", r"\_")
+        found[s] = rf"\lVert \mathrm{{{plain}}} \rVert{sub}" if "‖" in str(s) else str(s)
+    for k, s in enumerate(bound.definitions, 1):
+        kind = {"N": "N", "S": "S", "G": "G"}[str(s)[0]]
+        found[s] = rf"{kind}_{{{k}}}"
+    return found
+
+
+def _table(bound: Bound) -> list[str]:
+    width = max(map(len, (*bound.per_parameter, "parameter")))
+    rows = [
+        f"{p:>{width}} {bound.norm_parameters[p]:11.3e} {bound.data_parameters[p]:11.3e}"
+        for p in bound.per_parameter
+    ]
+    return [
+        f"{bound.name}: |F(x) - F(y)| ≤ {bound.value:.4g} ‖x - y‖ on the ball of radius {bound.radius:g} ({bound.kind})",
+        f"{'parameter':>{width}}    by norms     by data",
+        *rows,
+        f"{'together':>{width}} {bound.norm_value:11.3e} {bound.data_value:11.3e}",
+        *bound.reasons,
+    ]

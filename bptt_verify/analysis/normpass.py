@@ -1,0 +1,482 @@
+"""Bounds of the norms of every value of a Program as SymPy expressions, whatever the steps and the numbers.
+
+A value is bounded for all steps at once. In a loop over time the bounds of what a step computes are affine
+in the norms of what it reads of its neighbour: N_t ≤ c_t + G N_{t±1}, with a nonnegative matrix G of gains, one
+row and column for each carried value. Unrolled, and summed over t,
+
+    N_t ≤ G^t N_0 + Σ_k G^k max c        Σ_t N_t ≤ Σ_k G^k Σ_t c_t   and   ≤ Σ_t Σ_{k<t} G^k max c,
+
+geometric sums in closed form where a value depends on itself alone, sums of powers of G where several depend
+on each other. A carried value that stays in an interval is bounded by that instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product as corners
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from bptt_verify.analysis.facts import facts_of, normalizer
+from bptt_verify.analysis.geometric import (
+    geometric,
+    geometric_total,
+    path_peak,
+    path_sum,
+    path_total,
+    power_peak,
+)
+from bptt_verify.analysis.norms import (
+    ANY,
+    ZERO,
+    Norm,
+    Operands,
+    Range,
+    exact,
+    larger,
+    numeric,
+    pointwise_norm,
+    product,
+    range_of,
+    size,
+    smaller,
+    with_range,
+)
+from bptt_verify.program import (
+    BATCH,
+    TIME,
+    Array,
+    Carry,
+    Contract,
+    Equation,
+    Peak,
+    Pointwise,
+    Program,
+    Ref,
+    components,
+    size_of,
+    size_symbol,
+    symbol,
+)
+
+LEAD = (TIME, BATCH)
+RADIUS = sp.Symbol("r", nonnegative=True)
+LONG = 40  # parts of an expression that is given a name
+CORNERS = 5  # operands of an equation that is a convex combination
+
+
+def length_symbol(word: str) -> sp.Symbol:
+    """The symbol of a size, or of T or B."""
+    return sp.Symbol(word, integer=True, positive=True)
+
+
+def norm_symbol(name: str, kind: str = "") -> sp.Symbol:
+    """The symbol of a norm of an array: Euclidean, "2" spectral, "∞" largest entry, "1" sum over T and B."""
+    return sp.Symbol(f"‖{name}‖{dict(zip('2∞1', '₂∞₁', strict=True)).get(kind, '')}", nonnegative=True)
+
+
+class NormPass:
+    """The pass over one Program.
+
+    Attributes
+    ----------
+    norms : dict of str to Norm
+        By the name of the value, filled by ``run``.
+    reasons : list of str
+        Names of equations whose bound is infinite though those of their operands are not, in order.
+    definitions : dict of symbol to expression
+        Longer bounds are named; each definition uses the symbols of norms and earlier definitions.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program, self.facts = program, facts_of(program)
+        self.steps, self.batch = length_symbol(TIME), length_symbol(BATCH)
+        self.cells = self.steps * self.batch
+        self.norms: dict[str, Norm] = {a.name: _given(a) for a in program.arrays}
+        self.reasons: list[str] = []
+        self.definitions: dict[sp.Symbol, sp.Expr] = {}
+        self._symbols: dict[sp.Expr, sp.Symbol] = {}
+
+    def run(self) -> dict[str, Norm]:
+        """Bounds of every value."""
+        for part in components(self.program):
+            if part.direction:
+                _Loop(self, part.equations).run()
+            else:
+                for e in part.equations:
+                    self.add(e, {r: self.read(r) for r in e.operands})
+        return self.norms
+
+    def read(self, r: Ref) -> Norm:
+        """The bounds of an operand; with a shift also those of the boundary."""
+        found = self.norms[r.name]
+        if not r.shift:
+            return found
+        edge = self.norms[self.program.carry[r.name].boundary]
+        total = None if found.total is None else found.total + product(self.batch, edge.norm)
+        return Norm(larger(edge.norm, found.norm), total, {}, hull(edge.range, found.range))
+
+    def add(self, e: Equation, operands: Mapping[Ref, Norm]) -> Norm:
+        """The bounds of what an equation computes."""
+        found = self.bound(e, operands)
+        finite = [n.norm != sp.oo for n in operands.values()]
+        if found.norm == sp.oo and all(finite) and e.name not in self.reasons:
+            self.reasons.append(e.name)
+        self.norms[e.name] = found
+        return found
+
+    def bound(self, e: Equation, operands: Mapping[Ref, Norm]) -> Norm:
+        """The same, not kept."""
+        count = self.count([x for x in e.labels if x not in LEAD])
+        match e:
+            case Pointwise():
+                found = self._pointwise(e, operands, count)
+            case Contract():
+                found = self._contract(e, [operands[r] for r in e.operands])
+            case Peak():
+                (read,) = operands.values()
+                found = Norm(read.norm, read.total, read.gains, read.range)
+            case _:
+                raise TypeError(f"{type(e).__name__}: no rule")
+        low, high = found.range
+        fact = self.facts.get(e.name, (-np.inf, np.inf))
+        low, high = (low if fact[0] == -np.inf else exact(fact[0])), (
+            high if fact[1] == np.inf else exact(fact[1])
+        )
+        return with_range(self.short(e.name, found), (low, high), count)
+
+    def short(self, name: str, found: Norm) -> Norm:
+        """The same with a name for what is long."""
+        return replace(
+            found,
+            norm=self.named(f"N({name})", found.norm),
+            total=None if found.total is None else self.named(f"S({name})", found.total),
+            gains={s: self.named(f"G({name},{s})", g) for s, g in found.gains.items()},
+        )
+
+    def named(self, name: str, expr: sp.Expr) -> sp.Expr:
+        """The expression, or a symbol that is defined by it."""
+        if _long(expr) and expr not in self._symbols:
+            taken = sum(str(s).split("#")[0] == name for s in self.definitions)
+            own = sp.Symbol(f"{name}#{taken + 1}" if taken else name, nonnegative=True)
+            self.definitions[own] = expr
+            self._symbols[expr] = own
+        return self._symbols.get(expr, expr)
+
+    def count(self, labels: Any) -> sp.Expr:
+        """The number of entries under some labels."""
+        return sp.Mul(*(length_symbol(size_of(x)) for x in labels))
+
+    def _pointwise(self, e: Pointwise, operands: Mapping[Ref, Norm], count: sp.Expr) -> Norm:
+        norms, ranges, repeated = {}, {}, set()
+        for r in e.operands:
+            missing = self.count([x for x in e.labels if x not in r.labels and x not in LEAD])
+            repeated |= {symbol(r)} if missing != 1 else set()
+            norms[symbol(r)] = operands[r].times(sp.sqrt(missing))
+            ranges[symbol(r)] = operands[r].range
+        for s in e.expr.free_symbols - set(norms):  # sizes
+            word = next(w for w in self._words() if size_symbol(w) == s)
+            norms[s] = Norm(product(sp.sqrt(count), length_symbol(word)))
+            ranges[s] = (length_symbol(word), length_symbol(word))
+        if self._is_share(e):
+            return Norm(sp.Integer(1), None, {}, (ZERO, sp.Integer(1)))
+        totals = {symbol(r): n.total for r, n in operands.items()}
+        expr = self._shares(e, norms, ranges)
+        found = pointwise_norm(expr, Operands(norms, ranges, repeated, totals, count, self.cells))
+        own = {s: r for s, r in ranges.items() if e.expr.has(s)}
+        return replace(found, range=range_of(e.expr, own))
+
+    def _words(self) -> set[str]:
+        return {size_of(x) for a in self.program.arrays for x in a.labels}
+
+    def _is_share(self, e: Pointwise) -> bool:
+        return self.facts.get(e.name) == (0.0, 1.0)
+
+    def _shares(
+        self, e: Pointwise, norms: dict[sp.Symbol, Norm], ranges: dict[sp.Symbol, Range]
+    ) -> sp.Expr:
+        """The expression with one symbol for exp(u - p) / Σ exp(u - p), which has norm at most 1."""
+        expr = e.expr
+        for total in e.operands:
+            inner = normalizer(self.program, self.program.equation.get(total.name))
+            for r in e.operands:
+                if inner is not None and r.name == inner.name and r.shift == total.shift:
+                    share = sp.Dummy("share", nonnegative=True)
+                    norms[share], ranges[share] = Norm(sp.Integer(1)), (ZERO, sp.Integer(1))
+                    expr = _dividing(expr, symbol(r), symbol(total), share)
+        return expr
+
+    def _contract(self, e: Contract, operands: list[Norm]) -> Norm:
+        summed = any(x in LEAD for r in e.operands for x in r.labels if x not in e.labels)
+        if len(operands) == 1:
+            (found,), (ref,) = operands, e.operands
+            gone = self.count([x for x in ref.labels if x not in e.labels and x not in LEAD])
+            whole = found.times(sp.sqrt(gone))
+            entries = _scaled(found.range, gone)
+            if summed:
+                return Norm(whole.summed(self.cells))
+            return Norm(whole.norm, whole.total, whole.gains, entries)
+        a, b = (self._factor(e, i, operands) for i in (0, 1))
+        if summed:
+            return Norm(smaller(*self._sums(a, b)))
+        squares = e.operands[0] == e.operands[1]
+        return replace(self._times(a, b), range=(ZERO, sp.oo) if squares else ANY)
+
+    def _factor(self, e: Contract, i: int, operands: list[Norm]) -> Norm:
+        """An operand of a product; a matrix by its spectral norm."""
+        own, other = e.operands[i], e.operands[1 - i]
+        rest = [x for x in own.labels if x not in LEAD]
+        alone = self.count([x for x in rest if x not in other.labels and x not in e.labels])
+        rows = [x for x in rest if x not in other.labels]
+        columns = [x for x in rest if x in other.labels and x not in e.labels]
+        found = operands[i]
+        if found.matrix is not None and len(rest) == 2 and len(rows) == len(columns) == 1 and alone == 1:
+            if any(x not in rest and x not in LEAD for x in other.labels) and self._larger_matrix(other):
+                return found  # two matrices: the other one by its spectral norm
+            return replace(found, norm=found.matrix)
+        return found.times(sp.sqrt(alone))
+
+    def _larger_matrix(self, other: Ref) -> bool:
+        return self.norms.get(other.name, Norm(ZERO)).matrix is not None
+
+    def _times(self, a: Norm, b: Norm) -> Norm:
+        if a.gains and b.gains:
+            return Norm(sp.oo)
+        if b.gains or (b.total is not None and not a.gains):
+            a, b = b, a
+        return replace(a.times(b.norm), range=ANY)
+
+    def _sums(self, a: Norm, b: Norm) -> tuple[sp.Expr, sp.Expr]:
+        """Two bounds of a sum over T and B of products."""
+        if a.total is None and b.total is None:
+            return (product(self.cells, a.norm, b.norm),) * 2
+        return (
+            sp.oo if a.total is None else product(a.total, b.norm),
+            sp.oo if b.total is None else product(a.norm, b.total),
+        )
+
+
+class _Loop:
+    """The equations of one loop over time."""
+
+    def __init__(self, whole: NormPass, equations: tuple[Equation, ...]) -> None:
+        self.whole, self.equations = whole, equations
+        names = {e.name for e in equations}
+        self.carries = {c.value: c for c in whole.program.carries if c.value in names}
+        self.ranges: dict[str, Range] = dict.fromkeys(self.carries, ANY)
+
+    def run(self) -> None:
+        """Ranges first, as far as they are found; then norms, then everything once more with both."""
+        for _ in range(len(self.carries) + 1):
+            found = self._step({s: Norm(ZERO, None, {s: sp.Integer(1)}, r) for s, r in self.ranges.items()})
+            new = {s: self._range(s, found[s], found) for s in self.carries}
+            if new == self.ranges:
+                break
+            self.ranges = new
+        solved = self._solved({s: found[s] for s in self.carries})
+        for e in self.equations:
+            self.whole.add(e, {r: self._read(r, solved, self.whole.norms) for r in e.operands})
+            if e.name in self.carries and e.name in found[e.name].gains:
+                self.whole.norms[e.name] = self._bounded(e.name, self.whole.norms[e.name])
+
+    def _step(self, before: Mapping[str, Norm]) -> dict[str, Norm]:
+        found: dict[str, Norm] = {}
+        for e in self.equations:
+            found[e.name] = self.whole.bound(
+                e, {r: self._read(r, before, found) for r in e.operands}
+            )
+        return found
+
+    def _read(self, r: Ref, before: Mapping[str, Norm], found: Mapping[str, Norm]) -> Norm:
+        if r.shift and r.name in self.carries:
+            return before[r.name]
+        if not r.shift and r.name in found:
+            return found[r.name]
+        return self.whole.read(r)
+
+    def _range(self, s: str, found: Norm, all_found: Mapping[str, Norm]) -> Range:
+        start = self.whole.norms[self.carries[s].boundary].range
+        low, high = found.range
+        if sp.oo not in (-low, high):
+            return hull(start, found.range)
+        bound = self._combination(s, all_found)
+        if bound is None:
+            return self.ranges[s]
+        whole = larger(bound, size(start))
+        return (-whole, whole)
+
+    def _combination(self, s: str, found: Mapping[str, Norm]) -> sp.Expr | None:
+        """m such that |s_{t-1}| ≤ m gives |s_t| ≤ m, also for every larger m.
+
+        Where s_t is of degree 1 in s_{t-1} and in values with ranges in numbers, it is a s_{t-1} + b with
+        (a, b) within the convex hull of finitely many corners: |a| ≤ 1, and b = 0 wherever |a| = 1.
+        """
+        e = self.whole.program.equation[s]
+        own = symbol(Ref(s, e.labels, -1))
+        if not isinstance(e, Pointwise) or not e.expr.has(own) or len(e.operands) > CORNERS:
+            return None
+        others = [r for r in e.operands if symbol(r) != own]
+        symbols = [symbol(r) for r in others]
+        reads = [self._read(r, {c: Norm(sp.oo) for c in self.carries}, found) for r in others]
+        boxes = [numeric(n.range) for n in reads]
+        if not np.isfinite(boxes).all() or not e.expr.is_polynomial(own, *symbols):
+            return None
+        if max(sp.Poly(e.expr, own, *symbols).degree_list()) > 1:
+            return None
+        bounds = []
+        for point in corners(*([exact(lo), exact(hi)] for lo, hi in boxes)):
+            at = sp.expand(e.expr.xreplace(dict(zip(symbols, point, strict=True))))
+            gain, rest = abs(at.coeff(own, 1)), abs(at.coeff(own, 0))
+            if not (gain < 1 or (gain == 1 and rest == 0)):
+                return None
+            bounds.append(ZERO if gain == 1 else rest / (1 - gain))
+        return max(bounds)
+
+    def _solved(self, found: Mapping[str, Norm]) -> dict[str, Norm]:
+        """Bounds of every carried value as a neighbour reads it: the boundary's and those of T - 1 steps."""
+        solved: dict[str, Norm] = {}
+        for group in _groups(found):
+            for s, norm in self._group(group, found, solved).items():
+                short = self.whole.short(f"{s}@", self._bounded(s, norm) if s in found[s].gains else norm)
+                solved[s] = replace(short, range=self._absolute(s, short))
+        return solved
+
+    def _bounded(self, s: str, norm: Norm) -> Norm:
+        """By the interval in which the entries stay, if there is one."""
+        low, high = self.ranges[s]
+        if sp.oo in (-low, high) or norm.total is not None:
+            return norm
+        labels = [x for x in self.whole.program.labels(s) if x not in LEAD]
+        return Norm(product(sp.sqrt(self.whole.count(labels)), size((low, high))), None, {}, (low, high))
+
+    def _absolute(self, s: str, norm: Norm) -> Range:
+        low, high = self.ranges[s]
+        return (-norm.norm if low == -sp.oo else low, norm.norm if high == sp.oo else high)
+
+    def _group(
+        self, group: list[str], found: Mapping[str, Norm], solved: Mapping[str, Norm]
+    ) -> dict[str, Norm]:
+        start = {s: self.whole.norms[self.carries[s].boundary].norm for s in group}
+        driven = {
+            s: self.whole.short(f"{s}:", self._driven(found[s], group, solved)) for s in group
+        }
+        if len(group) == 1:
+            (s,) = group
+            return {s: self._alone(driven[s], found[s].gains.get(s, ZERO), start[s])}
+        entries = [found[s].gains.get(r, ZERO) for s in group for r in group]
+        return {s: self._among(i, group, driven, entries, start) for i, s in enumerate(group)}
+
+    def _driven(self, found: Norm, group: list[str], solved: Mapping[str, Norm]) -> Norm:
+        """What does not come from the group itself."""
+        whole = Norm(found.norm, found.total)
+        for s, gain in found.gains.items():
+            if s not in group:
+                whole = whole.plus(solved[s].times(gain), self.whole.cells)
+        return whole
+
+    def _alone(self, driven: Norm, gain: sp.Expr, start: sp.Expr) -> Norm:
+        if gain == 0:
+            total = None if driven.total is None else driven.total + product(self.whole.batch, start)
+            return Norm(larger(driven.norm, start), total)
+        before, B = self.whole.steps - 1, self.whole.batch
+        once = _safe(geometric, gain, before)
+        norm = product(_safe(power_peak, gain, before), start) + product(once, driven.norm)
+        if driven.total is None:
+            return Norm(norm)
+        by_largest = product(B, _safe(geometric_total, gain, before), driven.norm)
+        total = smaller(product(once, driven.total), by_largest)
+        return Norm(norm, total + product(B, start, 1 + product(gain, once)))
+
+    def _among(
+        self,
+        i: int,
+        group: list[str],
+        driven: Mapping[str, Norm],
+        entries: list[sp.Expr],
+        start: Mapping[str, sp.Expr],
+    ) -> Norm:
+        T, B = self.whole.steps - 1, self.whole.batch
+        norm, total = ZERO, ZERO
+        known = any(d.total is not None for d in driven.values())
+        for j, s in enumerate(group):
+            once = _safe(path_sum, i, j, T, *entries)
+            peak = product(_safe(path_peak, i, j, T, *entries), start[s])
+            norm += peak + product(once, driven[s].norm)
+            by_total = product(once, driven[s].summed(self.whole.cells))
+            by_largest = product(B, _safe(path_total, i, j, T, *entries), driven[s].norm)
+            total += smaller(by_total, by_largest) + product(B, T + 1, peak)
+        return Norm(norm, total if known else None)
+
+
+def _safe(function: Any, *args: Any) -> sp.Expr:
+    """A function of bounds, infinite where one of them is."""
+    return sp.oo if sp.oo in args else function(*args)
+
+
+def _long(expr: sp.Expr) -> bool:
+    """Whether an expression has more parts than are easily read."""
+    waiting, seen = [expr], 0
+    while waiting and seen <= LONG:
+        waiting += waiting.pop().args
+        seen += 1
+    return seen > LONG
+
+
+def _groups(found: Mapping[str, Norm]) -> list[list[str]]:
+    """Carried values that depend on each other, those they depend on first."""
+    reach = {s: {s} for s in found}
+    for _ in found:
+        for s in found:
+            for r in list(reach[s]):
+                reach[s] |= set(found[r].gains)
+    groups: list[list[str]] = []
+    for s in found:
+        group = [r for r in found if r in reach[s] and s in reach[r]]
+        if group not in groups:
+            groups.append(group)
+    return sorted(groups, key=lambda g: len(reach[g[0]]))
+
+
+def hull(a: Range, b: Range) -> Range:
+    """The smallest range around two, symmetric where it depends on norms."""
+    (low, high), (least, most) = a, b
+    if all(end.is_number or end.is_infinite for end in (low, high, least, most)):
+        return min(low, least), max(high, most)
+    whole = larger(size(a), size(b))
+    return (-whole, whole)
+
+
+def _scaled(interval: Range, count: sp.Expr) -> Range:
+    return tuple(end if end.is_infinite else product(count, end) for end in interval)  # type: ignore[return-value]
+
+
+def _dividing(expr: sp.Expr, inner: sp.Symbol, total: sp.Symbol, share: sp.Symbol) -> sp.Expr:
+    """Each product of both, the second to a negative power, with their quotient in place of one of each."""
+
+    def swapped(term: sp.Expr) -> sp.Expr:
+        powers = term.as_powers_dict()
+        if powers.get(inner, 0) >= 1 and powers.get(total, 0) <= -1:
+            return term / inner * total * share
+        return term
+
+    return sp.Add(*map(swapped, sp.Add.make_args(expr)))
+
+
+def _given(a: Array) -> Norm:
+    """A declared array: parameters anywhere on the ball, all others as they are."""
+    norm, entries = norm_symbol(a.name), norm_symbol(a.name, "∞")
+    match a.role:
+        case "param":
+            whole = entries + RADIUS
+            matrix = norm_symbol(a.name, "2") + RADIUS if len(a.labels) == 2 else None
+            return Norm(norm + RADIUS, None, {}, (-whole, whole), matrix)
+        case "weights":
+            return Norm(entries, norm_symbol(a.name, "1"), {}, (-entries, entries))
+        case "zero":
+            return Norm(ZERO, ZERO, {}, (ZERO, ZERO))
+    if a.index:
+        return Norm(sp.Integer(1), None, {}, (ZERO, sp.Integer(1)))
+    return Norm(norm, None, {}, (-entries, entries))
