@@ -1,5 +1,6 @@
 """The public checks: anybody's gradient function against a recurrence or a loss function."""
 
+from bptt_verify.verify.bounded import assert_lipschitz, check_lipschitz
 from bptt_verify.verify.cases import recurrence_cases
 from bptt_verify.verify.checks import assert_gradient, check_gradient
 from bptt_verify.verify.clipped import assert_clip, check_clip
@@ -10,10 +11,12 @@ from bptt_verify.verify.unbiased import assert_unbiased, check_unbiased
 __all__ = [
     "assert_clip",
     "assert_gradient",
+    "assert_lipschitz",
     "assert_truncated",
     "assert_unbiased",
     "check_clip",
     "check_gradient",
+    "check_lipschitz",
     "check_truncated",
     "check_unbiased",
     "recurrence_cases",
