@@ -38,7 +38,7 @@ from bptt_verify.oracle import (
 )
 from bptt_verify.program import Program, evaluate
 from bptt_verify.proof import CLAIMS, GeneralClaim
-from bptt_verify.proof.claims.catalogue import MOST
+from bptt_verify.proof.claims.parts import MOST
 from bptt_verify.verdict import Evidence, Finding, Verdict
 from bptt_verify.verify import recurrence_cases, recurrence_problem
 from bptt_verify.verify.adapters import Adapted

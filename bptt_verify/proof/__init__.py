@@ -5,7 +5,8 @@ and ``explanation`` show them, ``evaluation`` looks at what was proved with matr
 ``counterexamples`` at what is false.
 """
 
-from bptt_verify.proof.claims.catalogue import CLAIMS, GeneralClaim, Part, labels
+from bptt_verify.proof.claims.catalogue import CLAIMS, labels
+from bptt_verify.proof.claims.parts import GeneralClaim, Part
 from bptt_verify.proof.counterexamples import Counterexample, counterexample
 from bptt_verify.proof.evaluation import evaluated
 from bptt_verify.proof.explanation import Chain, Link, explained

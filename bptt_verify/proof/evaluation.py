@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import product
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,26 @@ Indices = Mapping[sp.Symbol, int]
 Draw = Callable[[Letter, tuple[int, ...], tuple[int, ...]], Value]
 
 
+def row_sum(a: Value) -> Value:
+    """The largest row sum of a matrix: sub-multiplicative, 1 for the identity, and an exact integer."""
+    return np.abs(a).sum(axis=1).max()
+
+
+def euclidean(a: Value) -> Value:
+    """The Euclidean norm of a column, where it is a fraction.
+
+    Raises
+    ------
+    ProofError
+        If it is not.
+    """
+    square = Fraction((a * a).sum())
+    root = Fraction(isqrt(square.numerator), isqrt(square.denominator))
+    if root * root != square or np.shape(a)[1:] != (1,):
+        raise ProofError(f"euclidean: the square is {square}; expected a column whose norm is a fraction.")
+    return root
+
+
 @dataclass
 class Model:
     """Sizes for the size words, and a matrix of integers for every member of every letter's family.
@@ -49,6 +70,8 @@ class Model:
         ``draw(letter, at, shape)`` gives the matrix of a letter that is not defined; of an independent
         random one, its Law.
     definitions : tuple of Definition
+    norm : callable
+        Of a matrix.
     rng : numpy.random.Generator
         For the outcome at which a statement about random letters is evaluated.
     """
@@ -56,6 +79,7 @@ class Model:
     sizes: Mapping[str, int]
     draw: Draw
     definitions: tuple[Definition, ...] = ()
+    norm: Callable[[Value], Value] = row_sum
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     drawn: dict[tuple[Any, ...], Value] = field(default_factory=dict)
     outcome: dict[tuple[Any, ...], Value] = field(default_factory=dict)
@@ -128,7 +152,7 @@ class Model:
             case Transpose():
                 return np.transpose(of(term.args[0]))
             case Norm():
-                return _norm(of(term.args[0]))
+                return self._norm(of(term.args[0]))
             case Mean():
                 return self._mean(term.args[0], here, outside)
             case Trace():
@@ -142,6 +166,9 @@ class Model:
             case sp.Rational():
                 return int(term) if term.q == 1 else Fraction(term.p, term.q)
         raise ProofError(f"value: {term!s:.80} is a {type(term).__name__}; expected a term of the kernel.")
+
+    def _norm(self, value: Value) -> Value:
+        return self.norm(value) if np.ndim(value) else abs(value)
 
     def _trace(self, of: sp.Expr, value: Value) -> Value:
         """A number, such as the value of an empty product, stands for a multiple of the identity."""
@@ -190,11 +217,6 @@ def _multiply(a: Value, b: Value) -> Value:
     if (np.ndim(a) == 0 and a == 0) or (np.ndim(b) == 0 and b == 0):
         return 0  # of whatever shape
     return a @ b if np.ndim(a) and np.ndim(b) else a * b
-
-
-def _norm(a: Value) -> Value:
-    """The largest row sum: sub-multiplicative, 1 for the identity, and an exact integer."""
-    return np.abs(a).sum(axis=1).max() if np.ndim(a) else abs(a)
 
 
 PROBABILITIES = (Fraction(1, 2), Fraction(1, 3), Fraction(2, 3))

@@ -6,7 +6,7 @@ reason is the rule that made that link.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -14,42 +14,35 @@ import sympy as sp
 
 from bptt_verify.proof.kernel import (
     Letter,
-    Ordered,
     Statement,
     Theorem,
-    Total,
-    Transpose,
-    assume,
+    both_ways,
+    combine,
     discharge,
-    empty_product,
     entries,
     hypothesis,
-    implies,
     induction,
     instantiate,
     resize,
     rewrite,
-    shape,
+    root,
     specialise,
-    substitute,
     symmetric,
     transitive,
-    transposition,
-    unfold,
-    weaken,
 )
-from bptt_verify.proof.kernel.theorems import same
 from bptt_verify.proof.printing import (
+    Hand,
     Written,
     bare,
     condition,
     conditions,
     index_text,
+    joined,
     sentence,
     written,
 )
+from bptt_verify.proof.reasons import INSTANCES, Names, premises, reason
 
-Names = Mapping[Theorem, str]
 Words = tuple[str | Written, ...]
 
 
@@ -91,15 +84,16 @@ def explained(theorem: Theorem, names: Names) -> tuple[Chain, ...]:
     names : mapping of Theorem to str
         Theorems that are cited by name instead of being proved again.
     """
-    return tuple(_chains(theorem, names, top=True))
+    others = {cited: name for cited, name in names.items() if cited is not theorem}
+    return tuple(_chains(theorem, others))
 
 
-def _chains(theorem: Theorem, names: Names, top: bool = False) -> Iterator[Chain]:
-    if not top and theorem in names:
+def _chains(theorem: Theorem, names: Names) -> Iterator[Chain]:
+    if theorem in names:
         yield Chain((f"By {names[theorem]}, ", shown(theorem.statement), "."))
     elif theorem.rule is induction:
         yield from _induction(theorem, names)
-    elif theorem.rule in _INSTANCES:
+    elif theorem.rule in INSTANCES:
         source, settings = _instance(theorem)
         yield from _chains(source, names)
         if settings:
@@ -108,7 +102,29 @@ def _chains(theorem: Theorem, names: Names, top: bool = False) -> Iterator[Chain
             yield Chain(("What was assumed of every step, ", shown(theorem.arguments[1]), ", holds:"))
             yield from _chains(theorem.arguments[2], names)
     else:
-        yield Chain((), *_linked(theorem, names, ()))
+        first = tuple(dict.fromkeys(_lemmas(theorem, names, ())))
+        yield from first
+        yield Chain(("Hence:",) if first else (), *_linked(theorem, names, ()))
+
+
+def _lemmas(theorem: Theorem, names: Names, known: tuple[Statement, ...]) -> Iterator[Chain]:
+    """What a chain needs first: inequalities that a root is taken of, or that make an equation."""
+    if theorem in names:
+        return
+    if theorem.rule in (root, both_ways):
+        for premise in filter(_is_theorem, theorem.arguments):
+            yield from _lemmas(premise, names, known)
+            yield Chain(("First, ", shown(premise.statement), ":"), *_linked(premise, names, known))
+    elif theorem.rule in (transitive, symmetric, rewrite):
+        for premise in filter(_is_theorem, theorem.arguments):
+            yield from _lemmas(premise, names, known)
+    elif theorem.rule is combine:
+        for premise in (p for _, theorems in premises(theorem) for p in theorems):
+            yield from _lemmas(premise, names, known)
+
+
+def _is_theorem(argument: object) -> bool:
+    return isinstance(argument, Theorem)
 
 
 def shown(s: Statement) -> Written:
@@ -124,13 +140,10 @@ def listed(parts: Iterable[Written]) -> Words:
     return tuple(words)
 
 
-_INSTANCES = (specialise, resize, instantiate, weaken, discharge)
-
-
 def _instance(theorem: Theorem) -> tuple[Theorem, list[Written]]:
     """What a theorem is an instance of, and what was put for what."""
     settings: list[Written] = []
-    while theorem.rule in _INSTANCES:
+    while theorem.rule in INSTANCES:
         settings = _setting(theorem) + settings
         theorem = theorem.arguments[0]
     return theorem, settings
@@ -173,6 +186,7 @@ def _induction(theorem: Theorem, names: Names) -> Iterator[Chain]:
     beyond = Written.of(partial(condition, sp.expand(onward * (over - start) - 1)))
     assumed = Written.of(lambda hand: conditions(within, hand))
     title = ("Step, ", beyond, ", where the claim is assumed for every ", _symbol(u), " with ", assumed, ":")
+    yield from _lemmas(step, names, (known,))
     yield Chain(title, *_linked(step, names, (known,)))
 
 
@@ -201,84 +215,19 @@ def _all_links(theorem: Theorem, names: Names, known: tuple[Statement, ...]) -> 
     inner = theorem.arguments[1] if theorem.rule is rewrite else theorem
     cited, settings = _instance(inner)
     text = reason(inner, names, known)
-    return s.left, [Link(s.relation, s.right, text, tuple(settings) if cited is not inner else ())]
+    said = tuple(settings) if cited is not inner else _added(inner)
+    return s.left, [Link(s.relation, s.right, text, said)]
 
 
-def reason(theorem: Theorem, names: Names, known: tuple[Statement, ...] = ()) -> str:
-    """Why one line follows from the one before, in plain words."""
-    if theorem in names:
-        return f"by {names[theorem]}"
-    match theorem.rule:
-        case rule if rule is symmetric:
-            return _backwards(theorem.arguments[0], names, known)
-        case rule if rule in _INSTANCES:
-            return reason(_instance(theorem)[0], names, known)
-        case rule if rule is assume:
-            hypotheses = [k for k in known if same(k, theorem.arguments[0])]
-            return "induction hypothesis" if hypotheses else "by assumption"
-        case rule if rule is unfold:
-            return _defined(theorem)
-        case rule if rule is transposition:
-            return _transposed(theorem.arguments[0].args[0])
-        case rule if rule is empty_product and shape(theorem.arguments[0].body) == ():
-            return "the power 0 is 1"
-        case rule if rule is transitive:
-            links = _linked(theorem, names, known)[1]
-            return "; ".join(dict.fromkeys(link.reason for link in links))
-        case rule if rule is rewrite:
-            return reason(theorem.arguments[1], names, known)
-    return str(theorem.rule.reason)  # type: ignore[attr-defined]
+def _added(theorem: Theorem) -> tuple[Written, ...]:
+    """What ``combine`` adds, if that made the theorem: ``right - left``, one summand after another."""
+    if theorem.rule is not combine:
+        return ()
+    left, right, _ = theorem.arguments
 
+    def write(hand: Hand) -> str:
+        parts = [[f, *(p.statement.right - p.statement.left for p in ps)] for f, ps in premises(theorem)]
+        texts = [joined([x for x in part if x != 1], hand) or "1" for part in parts]
+        return f"{bare(right - left, hand)} = {' + '.join(texts)}"
 
-_DEFINED = {
-    "∂h/∂w": ("h_0 does not depend on w", "chain rule of one step"),
-    "∂h/∂h_0": ("h_0 differentiated by itself", "chain rule of one step"),
-    "λ": ("the last step", "recursion of the adjoint"),
-    "c": ("the direct part of the last step", "the direct part: both losses that read this state"),
-    "λ^ξ": ("the last step", "recursion of the gated adjoint"),
-    "μ": ("the end of the chunk", "recursion of the chunk's adjoint"),
-    "z": ("it starts at 0", "one step with its gate"),
-    "z^s": ("it starts at 0", "one step with the shared gate"),
-    "Z": ("h_0 differentiated by itself", "one step with its gate"),
-}
-
-
-def _defined(theorem: Theorem) -> str:
-    """The definition of a letter in words: of its first case, or of the recursion."""
-    definition, at, given = theorem.arguments
-    values = {definition.at: sp.sympify(at)}
-    first = definition.cases[0]
-    starts = all(implies(given, substitute(g, values)) for g in first.given)
-    return _DEFINED.get(definition.letter.name, ("by definition",) * 2)[0 if starts else 1]
-
-
-def _transposed(inner: sp.Expr) -> str:
-    match inner:
-        case sp.Add() | Total():
-            return "transpose of a sum"
-        case Ordered():
-            return "transpose of a power"
-        case sp.Mul():
-            return "transpose of a product"
-        case Transpose():
-            return "transposed twice"
-    return "transpose of the identity"
-
-
-_BACKWARDS = {
-    "split off the last term of the sum": "put the last term back under the sum",
-    "split off the first term of the sum": "put the first term back under the sum",
-    "peel the newest factor off the product": "put the newest factor back into the product",
-    "peel the oldest factor off the product": "put the oldest factor back into the product",
-    "a product of one factor": "one factor is a product",
-    "the sum of a sum": "two sums with the same limits are one",
-    "take the factor out of the sum": "put the factor under the sum",
-    "an empty product is the identity": "the identity is an empty product",
-    "the power 0 is 1": "the power 0 is 1",
-    "an empty sum is 0": "0 is an empty sum",
-}
-
-
-def _backwards(inner: Theorem, names: Names, known: tuple[Statement, ...]) -> str:
-    text = reason(inner, names, known)
-    return "; ".join(_BACKWARDS.get(part, part) for part in reversed(text.split("; ")))
+    return (Written.of(write),)

@@ -19,6 +19,7 @@ from bptt_verify.proof.kernel import (
     entries,
     factors,
     free,
+    shape,
     substitute,
 )
 
@@ -31,7 +32,7 @@ class Hand:
     ----------
     entry : callable
         A letter's name and its index, for example ``("J", "t")``.
-    total, norm, mean, trace, power, fraction : callable
+    total, norm, absolute, mean, trace, power, fraction : callable
     transpose, dots, at_most : str
     """
 
@@ -42,6 +43,7 @@ class Hand:
     transpose: str
     dots: str
     norm: tuple[str, str]
+    absolute: tuple[str, str]
     mean: tuple[str, str]
     trace: str
     brackets: tuple[str, str]
@@ -78,6 +80,9 @@ _GREEK = {
     "α": r"\alpha",
     "β": r"\beta",
     "γ": r"\gamma",
+    "Δ": r"\Delta ",
+    "η": r"\eta ",
+    "θ": r"\theta ",
     "κ": r"\kappa",
     "λ": r"\lambda",
     "μ": r"\mu",
@@ -107,6 +112,7 @@ TEXT = Hand(
     transpose="ᵀ",
     dots=" ⋯ ",
     norm=("‖", "‖"),
+    absolute=("|", "|"),
     mean=("E[", "]"),
     trace="tr",
     brackets=("(", ")"),
@@ -122,6 +128,7 @@ LATEX = Hand(
     transpose=r"^{\top}",
     dots=r" \cdots ",
     norm=(r"\left\Vert ", r" \right\Vert"),
+    absolute=(r"\left\vert ", r" \right\vert"),
     mean=(r"\mathbb{E}\left[ ", r" \right]"),
     trace=r"\operatorname{tr}",
     brackets=(r"\left( ", r" \right)"),
@@ -157,10 +164,14 @@ def written(term: sp.Expr, hand: Hand = TEXT) -> str:
             return _ordered(term, hand)
         case Transpose():
             return _raised(term.args[0], hand) + hand.transpose
+        case Norm() if shape(term.args[0]) == ():
+            return hand.absolute[0] + bare(term.args[0], hand) + hand.absolute[1]
         case Norm():
             return hand.norm[0] + bare(term.args[0], hand) + hand.norm[1]
         case Mean():
             return hand.mean[0] + bare(term.args[0], hand) + hand.mean[1]
+        case Trace() if _is_number(term):
+            return _in_brackets(bare(term.args[0], hand), hand)
         case Trace():
             return hand.trace + _in_brackets(bare(term.args[0], hand), hand)
         case sp.Add():
@@ -175,10 +186,15 @@ def written(term: sp.Expr, hand: Hand = TEXT) -> str:
 
 
 def bare(term: sp.Expr, hand: Hand = TEXT) -> str:
-    """A term that stands alone: an ordered product needs no brackets there."""
+    """A term that stands alone: an ordered or inner product needs no brackets there."""
     if isinstance(term, Ordered) and not _is_power(term):
         return _unbracketed(term, hand)
-    return written(term, hand)
+    return written(term.args[0] if _is_number(term) else term, hand)
+
+
+def _is_number(term: sp.Expr) -> bool:
+    """Whether it is the trace of a 1 × 1 matrix, which one writes as the matrix."""
+    return isinstance(term, Trace) and shape(term.args[0]) == ("1", "1")
 
 
 def _in_brackets(text: str, hand: Hand) -> str:
@@ -223,6 +239,8 @@ def _sum(term: sp.Add, hand: Hand) -> str:
     for part in sorted(term.args, key=_order):
         negative = _is_negative(part)
         body = written(-part if negative else part, hand)
+        if negative and (-part).is_Add:
+            body = _in_brackets(body, hand)
         text += (" - " if negative else " + ") + body if text else ("-" if negative else "") + body
     return text
 
@@ -252,6 +270,11 @@ def _product(term: sp.Mul, hand: Hand) -> str:
     if ordered and isinstance(ordered[-1], Total) and not ordered[-1].body.is_Add:
         parts[-1] = written(ordered[-1], hand)  # a sum at the end needs no brackets
     return front + hand.times.join(parts)
+
+
+def joined(parts: Iterable[sp.Expr], hand: Hand = TEXT) -> str:
+    """Factors as they are given: nothing is brought to an order or multiplied out."""
+    return hand.times.join(_factor(part, hand) for part in parts)
 
 
 def _factor(term: sp.Expr, hand: Hand) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from bptt_verify.derivation import theorem_document
 from bptt_verify.proof import CLAIMS, counterexample
-from bptt_verify.proof.claims.catalogue import MOST, MOST_OF_MEANS
+from bptt_verify.proof.claims.parts import MOST, MOST_OF_MEANS
 from bptt_verify.proof.claims.randomized import ONE_GATE, RECURSIVE, SHARED, XI, Z
 from bptt_verify.proof.evaluation import Model, evaluated, gate_law, integers
 from bptt_verify.proof.kernel import Letter, Mean, Norm, Total, Transpose, equation, index, resize, specialise

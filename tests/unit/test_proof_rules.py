@@ -34,9 +34,13 @@ from bptt_verify.proof.kernel import (
     Total,
     Trace,
     Transpose,
+    absolute,
     assume,
     at_least,
+    at_most_absolute,
     between,
+    both_ways,
+    combine,
     constants_out,
     discharge,
     distribute,
@@ -55,7 +59,9 @@ from bptt_verify.proof.kernel import (
     mean_of_constant,
     mean_of_sum,
     mean_of_transpose,
+    norm_of_multiple,
     norm_of_number,
+    not_negative,
     one_factor,
     one_term,
     peel_newest,
@@ -66,6 +72,7 @@ from bptt_verify.proof.kernel import (
     resize,
     rewrite,
     ring,
+    root,
     rotate_trace,
     shape,
     specialise,
@@ -76,7 +83,10 @@ from bptt_verify.proof.kernel import (
     sum_of_zeros,
     symmetric,
     take_out,
+    trace_of_multiple,
+    trace_of_numbers,
     trace_of_sum,
+    trace_of_transpose,
     transitive,
     transposition,
     triangle,
@@ -116,6 +126,19 @@ CLAIM = equation(F(t), SUM, t)
 SINCE_ANY = assume(equation(J(k), 0, *between(1, k, i), every=(k,)))  # J_1 … J_i are 0
 FOR_ONE = assume(equation(J(i), 0))  # J_i is 0, for one particular i
 MORE = assume(statement(RHO(), "≤", SIGMA()))
+LESS = assume(statement(x(), "≤", y()))
+SAME = assume(equation(x(), y()))
+MATRICES = ring(J(t), J(t))
+
+
+def column(letter, at):
+    """``letterᵀ letter``, 1 × 1."""
+    return Transpose(letter(at)) * letter(at)
+
+
+def squares(left, right):
+    """``left² ≤ right²`` by assumption."""
+    return assume(statement(left**2, "≤", right**2))
 
 
 def proof(known=None, at=t - 1, start=0, end=SUM):
@@ -143,7 +166,16 @@ LAW = ring((J(k) + K(k)) * L(k), J(k) * L(k) + K(k) * L(k))
 # ── one right use of every rule: what it concludes ────────────────────────────────────────────────
 
 RIGHT = {
+    "absolute": (lambda: absolute(Norm(RHO() * x() ** 2), ()), Norm(RHO() * x() ** 2), "=", RHO() * x() ** 2),
     "assume": (lambda: FOR_ONE, J(i), "=", 0),
+    "at_most_absolute": (lambda: at_most_absolute(x() - y(), ()), x() - y(), "≤", Norm(x() - y())),
+    "both_ways": (lambda: both_ways(LESS, assume(statement(y(), "≤", x()))), x(), "=", y()),
+    "combine": (
+        lambda: combine(2 * x() * y(), x() ** 2 + y() ** 2, (((x() - y()) ** 2,),)),
+        2 * x() * y(),
+        "≤",
+        x() ** 2 + y() ** 2,
+    ),
     "constants_out": (
         lambda: constants_out(Mean(x() * XI(t) * J(t) * Z(t) * A(t)), ()),
         Mean(x() * XI(t) * J(t) * Z(t) * A(t)),
@@ -203,7 +235,19 @@ RIGHT = {
         "=",
         Transpose(Mean(XI(t) * A(t))),
     ),
+    "norm_of_multiple": (
+        lambda: norm_of_multiple(Norm(x() * RHO() * J(t) * A(t)), ()),
+        Norm(x() * RHO() * J(t) * A(t)),
+        "=",
+        Norm(x() * RHO()) * Norm(J(t) * A(t)),
+    ),
     "norm_of_number": (lambda: norm_of_number(Norm(-2), ()), Norm(-2), "=", 2),
+    "not_negative": (
+        lambda: not_negative(Trace(Transpose(J(t) - K(t)) * (J(t) - K(t))), ()),
+        0,
+        "≤",
+        Trace(Transpose(J(t) - K(t)) * (J(t) - K(t))),
+    ),
     "one_factor": (lambda: one_factor(Ordered(J(k), k, t, t), ()), Ordered(J(k), k, t, t), "=", J(t)),
     "one_term": (lambda: one_term(Total(J(k), k, t, t), ()), Total(J(k), k, t, t), "=", J(t)),
     "peel_newest": (lambda: peel_newest(PRODUCT, SOME), PRODUCT, "=", J(t) * Ordered(J(k), k, 1, t - 1)),
@@ -227,6 +271,7 @@ RIGHT = {
         "=",
         J(t) ** 2 + J(t) * K(t) + K(t) * J(t) + K(t) ** 2,
     ),
+    "root": (lambda: root(squares(x() - y(), RHO()), x() - y(), RHO()), x() - y(), "≤", RHO()),
     "rotate_trace": (
         lambda: rotate_trace(Trace(A(t) * B(t)), 1, ()),
         Trace(A(t) * B(t)),
@@ -265,7 +310,25 @@ RIGHT = {
         "=",
         K(t) * SUM * A(t),
     ),
+    "trace_of_multiple": (
+        lambda: trace_of_multiple(Trace(2 * x() * J(t)), ()),
+        Trace(2 * x() * J(t)),
+        "=",
+        2 * x() * Trace(J(t)),
+    ),
+    "trace_of_numbers": (
+        lambda: trace_of_numbers(Trace(column(c, t) * column(c, k)), 2, ()),
+        Trace(column(c, t) * column(c, k)),
+        "=",
+        Trace(column(c, t)) * Trace(column(c, k)),
+    ),
     "trace_of_sum": (lambda: trace_of_sum(Trace(SUM), ()), Trace(SUM), "=", Total(Trace(J(k)), k, 1, t)),
+    "trace_of_transpose": (
+        lambda: trace_of_transpose(Trace(J(t) * K(t)), ()),
+        Trace(J(t) * K(t)),
+        "=",
+        Trace(Transpose(J(t) * K(t))),
+    ),
     "transitive": (
         lambda: transitive(
             submultiplicative(Norm(SUM * A(t)), ()),
@@ -393,6 +456,13 @@ def two_kinds_of_gates():
 
 
 MISUSES = {
+    "absolute": {
+        "a number that may be negative": lambda: absolute(Norm(x()), ()),
+        "a difference": lambda: absolute(Norm(RHO() - SIGMA()), ()),
+        "an odd power": lambda: absolute(Norm(x() ** 3), ()),
+        "a matrix": lambda: absolute(Norm(J(t)), ()),
+        "a negative number": lambda: absolute(Norm(-2), ()),
+    },
     "assume": {
         "shapes that do not fit": lambda: assume(equation(J(t), A(t))),
         "a product of zeros, which may be empty, for any shape": lambda: assume(
@@ -402,6 +472,31 @@ MISUSES = {
         "an identity that is not square": lambda: assume(equation(A(t), 1)),
         "another relation": lambda: assume(Statement((), x(), "<", y())),
         "text": lambda: assume("J = 0"),
+    },
+    "at_most_absolute": {
+        "a matrix": lambda: at_most_absolute(J(t), ()),
+        "a column": lambda: at_most_absolute(c(t), ()),
+    },
+    "both_ways": {
+        "one way, twice": lambda: both_ways(LESS, LESS),
+        "something else": lambda: both_ways(LESS, MORE),
+        "another step": lambda: both_ways(
+            assume(statement(x(t), "≤", y(t))), assume(statement(y(t), "≤", x(k)))
+        ),
+        "matrices": lambda: both_ways(MATRICES, MATRICES),
+    },
+    "combine": {
+        "a factor that may be negative": lambda: combine(0, x() * (y() - x()), ((x(), LESS),)),
+        "a difference that may be negative": lambda: combine(x(), y(), ((y() - x(),),)),
+        "another sum": lambda: combine(x(), y() + 1, ((sp.S.One, LESS),)),
+        "the other way": lambda: combine(y(), x(), ((sp.S.One, LESS),)),
+        "subtracted": lambda: combine(y(), x(), ((sp.S.NegativeOne, LESS),)),
+        "an odd power": lambda: combine(0, x() ** 3, ((x() ** 3,),)),
+        "a matrix": lambda: combine(0, J(t), ((sp.S.One, assume(equation(0, J(t)))),)),
+        "a matrix times a number": lambda: combine(J(t), J(t), ()),
+        "products of matrices in the wrong order": lambda: combine(
+            Trace(J(t) * K(t) - K(t) * J(t)), 1, ((sp.S.One,),)
+        ),
     },
     "constants_out": {
         "no mean": lambda: constants_out(x() * XI(t), ()),
@@ -637,11 +732,29 @@ MISUSES = {
         "a product of transposes": lambda: mean_of_transpose(Mean(Transpose(Z(t)) * Transpose(Y(t))), ()),
         "no mean": lambda: mean_of_transpose(Transpose(Mean(Z(t))), ()),
     },
+    "norm_of_multiple": {
+        "no multiple": lambda: norm_of_multiple(Norm(J(t) * A(t)), ()),
+        "a number": lambda: norm_of_multiple(Norm(x() * y()), ()),
+        "a sum of multiples": lambda: norm_of_multiple(Norm(x() * J(t) + y() * K(t)), ()),
+        "no norm": lambda: norm_of_multiple(x() * J(t), ()),
+    },
     "norm_of_number": {
         "a letter": lambda: norm_of_number(Norm(x()), ()),
         "a number that is not exact": lambda: norm_of_number(Norm(1.5), ()),
         "an infinite number": lambda: norm_of_number(Norm(sp.oo), ()),
         "no norm": lambda: norm_of_number(sp.Integer(-2), ()),
+    },
+    "not_negative": {
+        "a number that may be negative": lambda: not_negative(x(), ()),
+        "a difference": lambda: not_negative(RHO() - SIGMA(), ()),
+        "an odd power": lambda: not_negative(x() ** 3, ()),
+        "a trace": lambda: not_negative(Trace(J(t)), ()),
+        "the trace of a square": lambda: not_negative(Trace(J(t) * J(t)), ()),
+        "another matrix, transposed": lambda: not_negative(Trace(Transpose(J(t)) * K(t)), ()),
+        "a multiple of a square": lambda: not_negative(Trace(-Transpose(J(t)) * J(t)), ()),
+        "a matrix": lambda: not_negative(Transpose(J(t)) * J(t), ()),
+        "a sum with one that may be": lambda: not_negative(RHO() + x(), ()),
+        "the mean of a number that may be": lambda: not_negative(Mean(x()), ()),
     },
     "one_factor": {
         "two factors": lambda: one_factor(Ordered(J(k), k, t, t + 1), ()),
@@ -736,6 +849,14 @@ MISUSES = {
         "a mean as a product of means": lambda: ring(Mean(XI(t) * XI(i)), Mean(XI(t)) * Mean(XI(i))),
         "a mean as what it is of": lambda: ring(Mean(XI(t)), XI(t)),
     },
+    "root": {
+        "a right side that may be negative": lambda: root(squares(x(), y()), x(), y()),
+        "a right side that is a difference": lambda: root(squares(x(), RHO() - 1), x(), RHO() - 1),
+        "no square on the right": lambda: root(assume(statement(x() ** 2, "≤", RHO())), x(), RHO()),
+        "no square on the left": lambda: root(assume(statement(x(), "≤", RHO() ** 2)), x(), RHO()),
+        "something else": lambda: root(squares(x(), RHO()), y(), RHO()),
+        "matrices": lambda: root(ring(J(t) ** 2, J(t) ** 2), J(t), J(t)),
+    },
     "rotate_trace": {
         "no factor": lambda: rotate_trace(Trace(J(t) * K(t)), 0, ()),
         "all factors": lambda: rotate_trace(Trace(J(t) * K(t)), 2, ()),
@@ -809,10 +930,31 @@ MISUSES = {
             Ordered(K(t) * J(k), k, 1, t), K(t), J(k), sp.S.One, ()
         ),
     },
+    "trace_of_multiple": {
+        "no multiple": lambda: trace_of_multiple(Trace(J(t) * K(t)), ()),
+        "a sum of multiples": lambda: trace_of_multiple(Trace(x() * J(t) + y() * K(t)), ()),
+        "no trace": lambda: trace_of_multiple(x() * J(t), ()),
+    },
+    "trace_of_numbers": {
+        "matrices": lambda: trace_of_numbers(Trace(J(t) * K(t)), 1, ()),
+        "a column and a row": lambda: trace_of_numbers(Trace(c(t) * Transpose(c(t))), 1, ()),
+        "a number and a matrix": lambda: trace_of_numbers(
+            Trace(Transpose(c(t)) * J(t) * c(t) * Transpose(c(t)) * c(t)), 2, ()
+        ),
+        "all factors": lambda: trace_of_numbers(Trace(column(c, t) * column(c, k)), 4, ()),
+        "no factor": lambda: trace_of_numbers(Trace(column(c, t) * column(c, k)), 0, ()),
+        "a multiple, which would be lost": lambda: trace_of_numbers(
+            Trace(x() * column(c, t) * column(c, k)), 2, ()
+        ),
+    },
     "trace_of_sum": {
         "a product": lambda: trace_of_sum(Trace(J(t) * K(t)), ()),
         "with a number, whose trace needs a size": lambda: trace_of_sum(Trace(J(t) + 1), ()),
         "a matrix that is not square": lambda: trace_of_sum(Trace(A(t) + A(0)), ()),
+    },
+    "trace_of_transpose": {
+        "no trace": lambda: trace_of_transpose(J(t), ()),
+        "a transpose": lambda: trace_of_transpose(Transpose(J(t)), ()),
     },
     "transitive": {
         "middle terms that differ": lambda: transitive(ring(J(t), J(t)), ring(K(t), K(t))),

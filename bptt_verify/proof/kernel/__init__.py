@@ -2,7 +2,7 @@
 
 Read it in this order: ``indices``, ``terms``, ``binding``, ``conditions``, ``polynomials``,
 ``definitions``, ``theorems``, then the rules: ``equality`` (with ``positions`` and ``signs``), ``sums``,
-``products``, ``norms``, ``means``, ``induction``.
+``products``, ``traces``, ``norms``, ``order``, ``means``, ``induction``.
 
 What is trusted besides: Python; of SymPy the arithmetic of integers, expansion of commuting polynomials,
 and ``Add`` and ``Mul`` as containers that keep the order of factors that do not commute.
@@ -32,14 +32,20 @@ from bptt_verify.proof.kernel.means import (
     mean_of_sum,
     mean_of_transpose,
 )
-from bptt_verify.proof.kernel.norms import norm_of_number, submultiplicative, triangle
+from bptt_verify.proof.kernel.norms import (
+    absolute,
+    at_most_absolute,
+    norm_of_multiple,
+    norm_of_number,
+    submultiplicative,
+    triangle,
+)
+from bptt_verify.proof.kernel.order import both_ways, combine, not_negative, root
 from bptt_verify.proof.kernel.products import (
     empty_product,
     one_factor,
     peel_newest,
     peel_oldest,
-    rotate_trace,
-    trace_of_sum,
     transposition,
 )
 from bptt_verify.proof.kernel.sums import (
@@ -68,6 +74,13 @@ from bptt_verify.proof.kernel.terms import (
     shape,
 )
 from bptt_verify.proof.kernel.theorems import Statement, Theorem, equation, replay, seal, statement
+from bptt_verify.proof.kernel.traces import (
+    rotate_trace,
+    trace_of_multiple,
+    trace_of_numbers,
+    trace_of_sum,
+    trace_of_transpose,
+)
 
 seal()
 
@@ -84,9 +97,13 @@ __all__ = [
     "Total",
     "Trace",
     "Transpose",
+    "absolute",
     "assume",
     "at_least",
+    "at_most_absolute",
     "between",
+    "both_ways",
+    "combine",
     "constants_out",
     "discharge",
     "distribute",
@@ -111,7 +128,9 @@ __all__ = [
     "mean_of_constant",
     "mean_of_sum",
     "mean_of_transpose",
+    "norm_of_multiple",
     "norm_of_number",
+    "not_negative",
     "one_factor",
     "one_term",
     "peel_newest",
@@ -122,6 +141,7 @@ __all__ = [
     "resize",
     "rewrite",
     "ring",
+    "root",
     "rotate_trace",
     "shape",
     "speaks_of_means",
@@ -134,7 +154,10 @@ __all__ = [
     "sum_of_zeros",
     "symmetric",
     "take_out",
+    "trace_of_multiple",
+    "trace_of_numbers",
     "trace_of_sum",
+    "trace_of_transpose",
     "transitive",
     "transposition",
     "triangle",

@@ -1,4 +1,4 @@
-"""Rules about ordered products, powers, transposes and traces."""
+"""Rules about ordered products, powers and transposes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bptt_verify.proof.kernel.binding import substitute
 from bptt_verify.proof.kernel.conditions import at_least
 from bptt_verify.proof.kernel.indices import position
 from bptt_verify.proof.kernel.sums import Conditions, _expect, _need
-from bptt_verify.proof.kernel.terms import Ordered, Total, Trace, Transpose, factors, shape
+from bptt_verify.proof.kernel.terms import Ordered, Total, Transpose, factors, shape
 from bptt_verify.proof.kernel.theorems import Conclusion, equation, rule
 
 
@@ -87,26 +87,3 @@ def _turned(term: sp.Expr) -> sp.Expr:
     if shape(term) in (None, ()):
         return term
     return term.args[0] if isinstance(term, Transpose) else Transpose(term)
-
-
-@rule("cyclic property of the trace")
-def rotate_trace(term: Trace, first: int, given: Conditions) -> Conclusion:
-    """``tr(XY) = tr(YX)``: the first ``first`` factors go to the end."""
-    _expect("rotate_trace", term, Trace)
-    scalar, ordered = factors(term.args[0])
-    if not isinstance(first, int) or not 0 < first < len(ordered):
-        raise ProofError(f"rotate_trace: first={first} of {len(ordered)} factors.")
-    return Conclusion(equation(term, Trace(scalar * sp.Mul(*ordered[first:], *ordered[:first])), *given))
-
-
-@rule("the trace of a sum")
-def trace_of_sum(term: Trace, given: Conditions) -> Conclusion:
-    """``tr(Σ f) = Σ tr(f)``, and ``tr(X + Y) = tr(X) + tr(Y)``."""
-    _expect("trace_of_sum", term, Trace)
-    inner = term.args[0]
-    if isinstance(inner, Total):
-        return Conclusion(
-            equation(term, Total(Trace(inner.body), inner.bound, inner.low, inner.high), *given)
-        )
-    _expect("trace_of_sum", inner, sp.Add)
-    return Conclusion(equation(term, sp.Add(*map(Trace, inner.args)), *given))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sympy as sp
 
-from bptt_verify.proof.kernel.terms import Entry, Norm, Ordered, Total, shape
+from bptt_verify.proof.kernel.binding import equal
+from bptt_verify.proof.kernel.terms import Entry, Norm, Ordered, Total, Trace, Transpose, factors, shape
 
 
 def nonnegative(term: sp.Expr) -> bool:
-    """Whether a scalar term is at least 0 by its form: norms, nonnegative letters, sums and products."""
+    """Whether a scalar is at least 0 by its form: norms, nonnegative letters, squares, sums, products."""
     if shape(term) not in (None, ()):
         return False
     match term:
@@ -24,4 +25,15 @@ def nonnegative(term: sp.Expr) -> bool:
             return bool(term.exp.is_Integer and (term.exp % 2 == 0 or nonnegative(term.base)))
         case Total() | Ordered():
             return nonnegative(term.body)
+        case Trace():
+            return _is_square(term.args[0])
     return False
+
+
+def _is_square(matrix: sp.Expr) -> bool:
+    """Whether it has the form ``XᵀX``, whose trace is the sum of the squares of all entries of X."""
+    scalar, ordered = factors(matrix)
+    if scalar != 1 or len(ordered) != 2:
+        return False
+    first, second = ordered
+    return isinstance(first, Transpose) and equal(first.args[0], second)
