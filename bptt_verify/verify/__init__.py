@@ -7,14 +7,17 @@ from bptt_verify.verify.clipped import assert_clip, check_clip
 from bptt_verify.verify.problems import recurrence_problem
 from bptt_verify.verify.truncation import assert_truncated, check_truncated
 from bptt_verify.verify.unbiased import assert_unbiased, check_unbiased
+from bptt_verify.verify.updated import assert_clipped_update, check_clipped_update
 
 __all__ = [
     "assert_clip",
+    "assert_clipped_update",
     "assert_gradient",
     "assert_lipschitz",
     "assert_truncated",
     "assert_unbiased",
     "check_clip",
+    "check_clipped_update",
     "check_gradient",
     "check_lipschitz",
     "check_truncated",
