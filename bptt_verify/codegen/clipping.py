@@ -9,7 +9,8 @@ from typing import Any
 
 import sympy as sp
 
-from bptt_verify.codegen.cliptexts import BY_ARRAY, BY_ELEMENT, BY_NORM, CHECKS, HEADER, NORM, UPDATE
+from bptt_verify.codegen.cliptexts import CHECKS, HEADER, NORM, UPDATE
+from bptt_verify.codegen.clipvariants import BY_ARRAY, BY_ELEMENT, BY_NORM
 from bptt_verify.codegen.kernel import load
 from bptt_verify.errors import UsageError
 from bptt_verify.kernels.translation import update_errors
