@@ -10,6 +10,7 @@ import sympy as sp
 
 from bptt_verify.errors import ProofError
 from bptt_verify.proof.calculation import Calculation
+from bptt_verify.proof.claims import change, clip, columns, examples
 from bptt_verify.proof.claims.adjoint_form import ADJOINT, LAMBDA, closed_form, gradient
 from bptt_verify.proof.claims.gates import ANY, gradient_of_gates
 from bptt_verify.proof.claims.letters import A, J, T, c, earlier, i, k, product, s, t
@@ -21,8 +22,11 @@ from bptt_verify.proof.claims.windows import WINDOW, tau
 from bptt_verify.proof.counterexamples import counterexample
 from bptt_verify.proof.evaluation import Model, evaluated, integers
 from bptt_verify.proof.kernel import (
+    Case,
+    Definition,
     Letter,
     Mean,
+    Norm,
     Ordered,
     Total,
     Trace,
@@ -48,6 +52,7 @@ from bptt_verify.proof.kernel import (
     resize,
     specialise,
     split_sum,
+    statement,
     transposition,
     unfold,
 )
@@ -474,3 +479,111 @@ def test_the_derivation_with_the_right_gate_is_a_theorem():
     assert theorem.assumptions == unit().assumptions
     draw = integers(np.random.default_rng(4))
     assert evaluated(theorem, Model({"n": 2, "p": 3}, draw, tuple(theorem.definitions)), 4) == 5
+
+
+# ── clips that are none ───────────────────────────────────────────────────────────────────────────
+
+
+def with_max(monkeypatch):
+    """The factor is at least 1, and s ‖g‖ at least θ: the larger of 1 and θ/‖g‖."""
+    norm = clip.s(columns.k) * Norm(clip.g(columns.k))
+    monkeypatch.setattr(clip, "AT_MOST_ONE", statement(1, "≤", clip.s(columns.k), every=(columns.k,)))
+    monkeypatch.setattr(clip, "WITHIN", statement(clip.THETA(), "≤", norm, every=(columns.k,)))
+
+
+def per_element(monkeypatch):
+    """No more than θ in another norm, which is not that of g."""
+    other = clip.s(columns.k) * Letter("‖g‖∞", nonnegative=True)(columns.k)
+    monkeypatch.setattr(clip, "WITHIN", statement(other, "≤", clip.THETA(), every=(columns.k,)))
+
+
+def beyond_the_ball(monkeypatch):
+    """The point y is anywhere in a ball of twice the radius."""
+    far = statement(Norm(clip.y(clip.j)), "≤", 2 * clip.THETA(), every=(clip.j,))
+    monkeypatch.setattr(clip, "IN_BALL", far)
+
+
+def neither(monkeypatch):
+    """The factor is within its bounds, and neither of the two."""
+    product = (1 - clip.s(columns.k)) * (2 * clip.THETA() - clip.s(columns.k) * Norm(clip.g(columns.k)))
+    monkeypatch.setattr(clip, "EITHER", equation(product, 0, every=(columns.k,)))
+
+
+def no_rate(monkeypatch):
+    """A step that is not multiplied with η."""
+    step = Case((change.LATER,), change.x(t - 1) - clip.g(t))
+    monkeypatch.setattr(change, "RAW", Definition(change.x, t, (step,)))
+
+
+def concave(monkeypatch):
+    """The quadratic bound from below."""
+    s = change.SMOOTH
+    monkeypatch.setattr(change, "SMOOTH", statement(s.right, "≤", s.left, *s.given, every=s.every))
+
+
+def long_steps(monkeypatch):
+    """The bound on η β is 4: too long."""
+    monkeypatch.setattr(change, "SHORT", statement(change.BETA() * change.ETA(), "≤", 4))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "claim"),
+    [
+        (with_max, clip.at_most_threshold),
+        (with_max, clip.at_most_norm),
+        (with_max, clip.variational),
+        (per_element, clip.at_most_threshold),
+        (beyond_the_ball, clip.variational),
+        (neither, clip.one_of_both),
+        (neither, clip.variational),
+        (no_rate, change.raw),
+        (concave, change.descent),
+        (long_steps, change.decrease),
+    ],
+    ids=lambda part: part.__name__,
+)
+def test_the_derivation_for_a_clip_that_is_none_is_refused(spoil, claim, monkeypatch):
+    assert replay(claim.__wrapped__()).statement == claim().statement
+    spoil(monkeypatch)
+    with pytest.raises(ProofError, match=r"occurs nowhere usable|different normal forms|applies nowhere"):
+        claim.__wrapped__()
+
+
+def drawn_from(values):
+    """The letters of an exact evaluation, of which a statement may need some."""
+
+    def model(rng, most):
+        chosen = values(rng)
+        return lambda letter, at, shape: chosen[letter.name](at)
+
+    return model
+
+
+CHANGE, BOUND = change.CHANGE, change.K() * clip.THETA()
+
+
+@pytest.mark.parametrize(
+    ("misprint", "values"),
+    [
+        (statement(CHANGE, "≤", BOUND, change.LATER), examples.clipped_steps),  # without η
+        (statement(CHANGE, "≤", change.ETA() * clip.THETA(), change.LATER), examples.clipped_steps),
+        (statement(clip.THETA(), "≤", Norm(clip.clip(t))), examples.clipped),  # always θ
+        (statement(Norm(clip.g(t)), "≤", Norm(clip.clip(t))), examples.clipped),  # never shorter
+        (
+            statement(change.F(t), "≤", change.F(t - 1) - change.ETA() * Norm(clip.g(t)), change.LATER),
+            examples.clipped_steps,
+        ),
+    ],
+    ids=["no η", "no K", "always θ", "never shorter", "always a descent"],
+)
+def test_what_is_false_of_a_clip_has_a_counterexample(misprint, values):
+    found = counterexample(misprint, draw=drawn_from(values))
+    assert found is not None and found.left > found.right
+
+
+def test_what_is_true_of_a_clip_has_none():
+    for part, values in (
+        (change.clipped, examples.clipped_steps),
+        (clip.at_most_threshold, examples.clipped),
+    ):
+        assert counterexample(part().statement, draw=drawn_from(values)) is None

@@ -57,6 +57,7 @@ SMOOTH = statement(
     at_least(k, 1),
     every=(k,),
 )
+SHORT = statement(BETA() * ETA(), "≤", 2)
 CHANGE = Norm(F(t - 1) - F(t))
 
 
@@ -179,6 +180,5 @@ def simpler_descent() -> Theorem:
 def decrease() -> Theorem:
     """``F_t ≤ F_{t-1}`` if ``β η ≤ 2``."""
     m, size = Norm(clip(t)), Norm(g(t))
-    small = assume(statement(BETA() * ETA(), "≤", 2))
     bound = Calculation(F(t), LATER).rewrite(simpler_descent())
-    return bound.rewrite(added(bound.term, F(t - 1), (ETA() * m * size / 2, small))).theorem
+    return bound.rewrite(added(bound.term, F(t - 1), (ETA() * m * size / 2, assume(SHORT)))).theorem
