@@ -22,8 +22,8 @@ import sympy as sp
 from bptt_verify.analysis.deviations import Ball, deviations
 from bptt_verify.analysis.enclosures import jumps, straddled
 from bptt_verify.analysis.given import kernel_of, prepared
-from bptt_verify.analysis.norms import numeric
 from bptt_verify.analysis.normpass import NormPass
+from bptt_verify.analysis.norms import numeric
 from bptt_verify.analysis.normvalues import Values, expanded, needed, norm_values, value_of
 from bptt_verify.derivation import adjoint
 from bptt_verify.errors import UsageError
@@ -163,9 +163,9 @@ def lipschitz_bound(rec: Recurrence, radius: float, /, **arrays: Any) -> Bound:
         data_parameters=by_data[0],
         compact=form.whole,
         compact_parameters=form.parameters,
-        definitions=form.definitions,
+        definitions=needed([form.whole, *form.parameters.values()], form.definitions),
         norms=norms,
-        reasons=(*form.reasons, *by_data[1]),
+        reasons=(*form.reasons(norms), *by_data[1]),
     )
 
 
@@ -191,14 +191,27 @@ class NormForm:
     whole: sp.Expr
     parameters: dict[str, sp.Expr]
     definitions: dict[sp.Symbol, sp.Expr]
-    reasons: tuple[str, ...]
+    equations: dict[str, sp.Expr]
+    broken: tuple[str, ...]
+
+    def reasons(self, norms: Values) -> tuple[str, ...]:
+        """Why there is no finite bound: a jump, or the first equation without one."""
+        if self.broken or np.isfinite(list(self.values(norms).values())).all():
+            return self.broken
+        known = self._known(norms)
+        named = (text for text, e in self.equations.items() if not np.isfinite(value_of(e, norms, known)))
+        return tuple(f"no finite bound by norms: {text}" for text in [*named][:1])
 
     def values(self, norms: Values) -> dict[str, float]:
         """The bound of each parameter."""
+        known = self._known(norms)
+        return {p: value_of(e, norms, known) * ROUNDING for p, e in self.parameters.items()}
+
+    def _known(self, norms: Values) -> dict[sp.Expr, float]:
         known: dict[sp.Expr, float] = {}
         for name, definition in self.definitions.items():
             known[name] = value_of(definition, norms, known)
-        return {p: value_of(e, norms, known) * ROUNDING for p, e in self.parameters.items()}
+        return known
 
 
 @lru_cache(maxsize=64)
@@ -212,11 +225,12 @@ def norm_form(program: Program) -> NormForm:
     broken = _broken_by_norm(program, passed)
     if broken:
         parameters = dict.fromkeys(parameters, sp.oo)
-    together = sp.oo if sp.oo in parameters.values() else sp.sqrt(sp.Add(*(e**2 for e in parameters.values())))
-    infinite = [f"no bound in norms of {formula(whole.equation[n])}" for n in passed.reasons[:1]]
-    used = needed([together, *parameters.values()], passed.definitions)
-    reasons = tuple(broken or (infinite if together == sp.oo else ()))
-    return NormForm(together, parameters, used, reasons)
+    together = (
+        sp.oo if sp.oo in parameters.values() else sp.sqrt(sp.Add(*(e**2 for e in parameters.values())))
+    )
+    equations = {formula(e): found[e.name].norm for e in whole.equations}
+    used = needed([together, *parameters.values(), *equations.values()], passed.definitions)
+    return NormForm(together, parameters, used, equations, tuple(broken))
 
 
 def _broken_by_norm(program: Program, passed: NormPass) -> list[str]:
@@ -228,22 +242,22 @@ def _broken_by_norm(program: Program, passed: NormPass) -> list[str]:
             boxes = [numeric(passed.read(r).range) for r in e.operands]
             mask = straddled(e.expr, tuple(known), jumps(e.expr))
             if mask is not None and np.any(mask(boxes)[0]):
-                found.append(f"by norms alone {formula(e)} may jump on the ball")
+                found.append(f"may jump on the ball, by norms: {formula(e)}")
     return found
 
 
 def _data(program: Program, arrays: Mapping[str, Array], radius: float) -> tuple[dict[str, float], list[str]]:
     """The data form: bounds by parameter, and why they are infinite."""
     whole = adjoint(program)
-    balls = deviations(whole, arrays, radius)
+    balls, jumping = deviations(whole, arrays, radius)
     results = dict(whole.results)
     params = [a.name for a in program.arrays if a.role == "param"]
     bounds = {p: _finite(balls[results[p]]) for p in params}
-    broken = _broken(program, balls)
+    broken = [f"may jump on the ball, by data: {formula(e)}" for e in program.equations if e.name in jumping]
     if broken:
         return dict.fromkeys(params, float("inf")), broken
     infinite = [e for e in whole.equations if not np.isfinite(balls[e.name].norm).all()]
-    named = [f"no bound on the ball of {formula(e)}" for e in infinite[:1]]
+    named = [f"no finite bound by data: {formula(e)}" for e in infinite[:1]]
     return bounds, named if float("inf") in bounds.values() else []
 
 
@@ -252,29 +266,12 @@ def _finite(ball: Ball) -> float:
     return float("inf") if np.isnan(found) else found
 
 
-def _broken(program: Program, balls: Mapping[str, Ball]) -> list[str]:
-    """Equations that have a jump somewhere on the ball."""
-    found = []
-    for e in program.equations:
-        if isinstance(e, Pointwise) and jumps(e.expr):
-            known = [symbol(r) for r in e.operands]
-            boxes = [(balls[r.name].low.min(), balls[r.name].high.max()) for r in e.operands]
-            for i, r in enumerate(e.operands):
-                if r.shift:
-                    edge = balls[program.carry[r.name].boundary]
-                    boxes[i] = min(boxes[i][0], edge.low.min()), max(boxes[i][1], edge.high.max())
-            mask = straddled(e.expr, tuple(known), jumps(e.expr))
-            if mask is not None and np.any(mask(boxes)[0]):
-                found.append(f"{formula(e)} may jump on the ball")
-    return found
-
-
 def _evaluated(bound: Bound, changes: Mapping[Any, Any]) -> Any:
     symbols = {str(s): s for s in bound.norms}
     unknown = [k for k in changes if str(k) not in symbols]
     if unknown:
         raise UsageError(f"Bound: {unknown[0]}; expected names among {', '.join(symbols)}.")
-    form = NormForm(bound.compact, bound.compact_parameters, bound.definitions, ())
+    form = NormForm(bound.compact, bound.compact_parameters, bound.definitions, {}, ())
 
     def at(*values: Any) -> float:
         own = {symbols[str(k)]: float(v) for k, v in zip(changes, values, strict=True)}

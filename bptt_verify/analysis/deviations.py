@@ -29,6 +29,7 @@ from bptt_verify.analysis.enclosures import (
     Range,
     enclosing,
     intersection,
+    jumps,
     magnitude,
     straddled,
 )
@@ -106,7 +107,9 @@ def length(values: Array, lead: int) -> Array:
     return np.sqrt(np.sum(np.square(values), axis=tuple(range(lead, np.ndim(values)))))
 
 
-def deviations(program: Program, arrays: Mapping[str, Array], radius: float) -> dict[str, Ball]:
+def deviations(
+    program: Program, arrays: Mapping[str, Array], radius: float
+) -> tuple[dict[str, Ball], set[str]]:
     """What is known of every value where every parameter moves by at most ``radius``.
 
     Parameters
@@ -118,24 +121,31 @@ def deviations(program: Program, arrays: Mapping[str, Array], radius: float) -> 
 
     Returns
     -------
-    dict of str to Ball
+    balls : dict of str to Ball
         By the name of each array and each equation.
+    broken : set of str
+        The equations that have a jump somewhere on the ball.
     """
+    run = _Pass(program, arrays, radius)
     with np.errstate(all="ignore"):
-        return _Pass(program, arrays, radius).run()
+        return run.run(), run.broken
 
 
 class _Pass:
     def __init__(self, program: Program, arrays: Mapping[str, Array], radius: float) -> None:
         self.program, self.values = program, evaluate(program, arrays)
-        self.facts = facts_of(program)
+        self.facts, self.cotangents = facts_of(program), _cotangents(program)
         self.sizes: dict[str, int] = {}
         self.balls: dict[str, Ball] = {}
+        self.broken: set[str] = set()
         for a in program.arrays:
             value = np.asarray(self.values[a.name], float)
             self.sizes.update(zip(map(size_of, a.labels), value.shape, strict=True))
             self.lengths = {size_symbol(w): k for w, k in self.sizes.items()}
             self.balls[a.name] = _moved(value, a.labels, radius if a.role == "param" else 0.0)
+
+    def _plan(self, e: Pointwise) -> _Slopes:
+        return _plan(e, frozenset(r.name for r in e.operands if r.name in self.cotangents))
 
     def run(self) -> dict[str, Ball]:
         for part in components(self.program):
@@ -177,46 +187,57 @@ class _Pass:
         value = np.asarray(value, float)
         match e:
             case Pointwise():
-                interval, moved = self._pointwise(e, labels, operands, value)
+                interval, moved, norm = self._pointwise(e, labels, operands, value)
             case Contract():
-                interval, moved = self._contract(labels, operands, e.operands)
+                interval, moved, norm = self._contract(labels, operands, e.operands)
             case Peak():
                 axes = tuple(i for i, x in enumerate(operands[0][1]) if x not in labels)
                 ball = operands[0][0]
                 interval, moved = (ball.low.max(axis=axes), ball.high.max(axis=axes)), ball.moved
+                norm = ball.norm
             case _:
                 raise TypeError(f"{type(e).__name__}: no rule")
-        return _ball(value, intersection(interval, self.facts.get(e.name, interval)), moved, labels)
+        known = intersection(interval, self.facts.get(e.name, interval))
+        return _ball(value, known, moved, norm, labels)
 
     def _pointwise(
         self, e: Pointwise, labels: Labels, operands: list[Read], value: Array
-    ) -> tuple[Interval, Array]:
-        plan, rest, lead = _plan(e), rest_of(labels), len(lead_of(labels))
+    ) -> tuple[Interval, Array, Array]:
+        plan, rest, lead = self._plan(e), rest_of(labels), len(lead_of(labels))
         boxes: list[Interval] = [
             (align(b.low, own, labels), align(b.high, own, labels)) for b, own in operands
         ]
         boxes += [(float(self.lengths[s]),) * 2 for s in plan.sizes]
         own = intersection(plan.value(boxes), self.facts.get(e.name, (-np.inf, np.inf)))
         jump = plan.jump(boxes)[0] if plan.jump else None
-        moved = np.zeros(value.shape[:lead])
+        moving = any(np.any(b.moved) for b, _ in operands)
+        if plan.breaks and moving and np.any(plan.breaks(boxes)[0]):
+            self.broken.add(e.name)
+        moved, norm = np.zeros(value.shape[:lead]), np.zeros(value.shape[:lead])
         each = np.zeros(value.shape)
-        for (ball, names), slope in zip(operands, plan.slopes, strict=True):
-            if not np.any(ball.moved):
+        axes = tuple(range(lead, value.ndim))
+        for (ball, names), slope, through in zip(operands, plan.slopes, plan.linear, strict=True):
+            still = not np.any(ball.moved)
+            if still and not through:
                 continue
             size = magnitude(slope([*boxes, own]))
             size = np.broadcast_to(size if jump is None else np.where(jump, np.inf, size), value.shape)
+            largest = size.max(axis=axes, initial=0.0)
+            repeated = np.sqrt(np.prod([self.sizes[size_of(x)] for x in rest if x not in names]))
+            if through:
+                norm = norm + _product(largest, align(ball.norm, lead_of(names), lead_of(labels)) * repeated)
+            if still:
+                continue
             change = _product(size, align(ball.each, names, labels))
             each = each + change
-            axes = tuple(range(lead, value.ndim))
-            repeated = np.prod([self.sizes[size_of(x)] for x in rest if x not in names])
-            whole = align(ball.moved, lead_of(names), lead_of(labels)) * np.sqrt(repeated)
-            moved = moved + np.minimum(_product(size.max(axis=axes, initial=0.0), whole), length(change, lead))
+            whole = align(ball.moved, lead_of(names), lead_of(labels)) * repeated
+            moved = moved + np.minimum(_product(largest, whole), length(change, lead))
         around = value - each, value + each
-        return intersection(own, around), moved
+        return intersection(own, around), moved, norm if any(plan.linear) else np.full_like(norm, np.inf)
 
     def _contract(
         self, labels: Labels, operands: list[Read], refs: tuple[Ref, ...]
-    ) -> tuple[Interval, Array]:
+    ) -> tuple[Interval, Array, Array]:
         lead, kept = _union([lead_of(own) for _, own in operands]), lead_of(labels)
         summed = tuple(i for i, x in enumerate(lead) if x not in kept)
         counts = {x: self.sizes[size_of(x)] for _, own in operands for x in own}
@@ -224,31 +245,40 @@ class _Pass:
             ((ball, own),) = operands
             gone = [counts[x] for x in rest_of(own) if x not in labels]
             moved = (np.sqrt(np.prod(gone)) * ball.moved).sum(axis=summed)
+            norm = (np.sqrt(np.prod(gone)) * ball.norm).sum(axis=summed)
             axes = tuple(i for i, x in enumerate(own) if x not in labels)
             interval = ball.low.sum(axis=axes), ball.high.sum(axis=axes)
             order = tuple(x for x in own if x in labels)
-            return (align(interval[0], order, labels), align(interval[1], order, labels)), moved
+            return (align(interval[0], order, labels), align(interval[1], order, labels)), moved, norm
         pair = _Pair(operands, labels, lead, counts)
-        moved = pair.moved()
-        moved = np.broadcast_to(moved, [counts[x] for x in lead]).sum(axis=summed)
-        return pair.interval(refs[0] == refs[1]), moved
+        shape = [counts[x] for x in lead]
+        moved, norm = (np.broadcast_to(v, shape).sum(axis=summed) for v in pair.norms())
+        return pair.interval(refs[0] == refs[1]), moved, norm
+
+
+def _cotangents(program: Program) -> set[str]:
+    """What the loss weights reach; the gradient is linear in it."""
+    found = {a.name for a in program.arrays if a.role in ("weights", "cotangent", "zero")}
+    found |= {c.value for c in program.carries if c.shift > 0}
+    for e in program.equations:
+        if any(r.name in found for r in e.operands):
+            found.add(e.name)
+    return found
 
 
 class _Pair:
     """A contraction of two operands."""
 
-    def __init__(
-        self, operands: list[Read], labels: Labels, lead: Labels, counts: Mapping[str, int]
-    ) -> None:
+    def __init__(self, operands: list[Read], labels: Labels, lead: Labels, counts: Mapping[str, int]) -> None:
         (self.a, self.x), (self.b, self.y) = operands
         self.labels, self.lead, self.counts = labels, lead, counts
 
-    def moved(self) -> Array:
-        """Bounds of the change of each step's and sequence's product."""
+    def norms(self) -> tuple[Array, Array]:
+        """Bounds of the change and of the norm of each step's and sequence's product."""
         a, b = self._factor(self.a, self.x, self.y), self._factor(self.b, self.y, self.x)
-        first = a[0] * b[1] + a[1] * np.minimum(b[0] + b[1], b[2])
-        second = np.minimum(a[0] + a[1], a[2]) * b[1] + a[1] * b[0]
-        return np.minimum(first, second)
+        whole_a, whole_b = np.minimum(a[0] + a[1], a[2]), np.minimum(b[0] + b[1], b[2])
+        moved = np.minimum(a[0] * b[1] + a[1] * whole_b, whole_a * b[1] + a[1] * b[0])
+        return moved, np.minimum(whole_a * b[2], a[2] * whole_b)
 
     def _factor(self, ball: Ball, own: Labels, other: Labels) -> tuple[Array, Array, Array]:
         """Norm of the value as a factor, of its change, and of any value on the ball."""
@@ -317,33 +347,45 @@ class _Slopes:
     value: Range
     slopes: tuple[Range, ...]
     jump: Range | None
+    breaks: Range | None
+    linear: tuple[bool, ...]
     sizes: tuple[sp.Symbol, ...]
 
 
 @lru_cache(maxsize=10_000)
-def _plan(e: Pointwise) -> _Slopes:
+def _plan(e: Pointwise, cotangents: frozenset[str]) -> _Slopes:
     """Ranges of the value and of the slope by each operand, from boxes of operands, sizes and own value."""
     own = symbol(Ref(e.name, e.labels))
     known = [symbol(r) for r in e.operands]
     sizes = sorted(e.expr.free_symbols - set(known), key=str)
     symbols = (*known, *sizes)
-    slopes = [enclosing(derivative(e.expr, s, own), (*symbols, own)) for s in known]
-    return _Slopes(enclosing(e.expr, symbols), tuple(slopes), straddled(e.expr, symbols), tuple(sizes))
+    slopes = [derivative(e.expr, s, own) for s in known]
+    ranges = tuple(enclosing(slope, (*symbols, own)) for slope in slopes)
+    jump = straddled(e.expr, symbols)
+    through = tuple(r.name in cotangents for r in e.operands)
+    bars = [s for s, t in zip(known, through, strict=True) if t]
+    homogeneous = e.expr.xreplace(dict.fromkeys(bars, sp.Integer(0))) == 0
+    linear = homogeneous and not any(s.has(*bars) for s, t in zip(slopes, through, strict=True) if t and bars)
+    through = through if linear else (False,) * len(through)
+    breaks = straddled(e.expr, symbols, jumps(e.expr)) if jump else None
+    return _Slopes(enclosing(e.expr, symbols), ranges, jump, breaks, through, tuple(sizes))
 
 
 def _product(a: Array, b: Array) -> Array:
     return np.where((np.asarray(a) == 0) | (np.asarray(b) == 0), 0.0, np.multiply(a, b))
 
 
-def _ball(value: Array, interval: Interval, moved: Array, labels: Labels) -> Ball:
+def _ball(value: Array, interval: Interval, moved: Array, norm: Array, labels: Labels) -> Ball:
     """All that is known, each part tightened by the others."""
     lead = len(lead_of(labels))
-    moved = np.broadcast_to(moved, value.shape[:lead])
+    own = length(value, lead)
+    moved = np.broadcast_to(np.fmin(moved, own + norm), value.shape[:lead])
     wide = np.reshape(moved, (*moved.shape, *[1] * (value.ndim - lead)))
     low = np.broadcast_to(np.minimum(np.fmax(interval[0], value - wide), value), value.shape)
     high = np.broadcast_to(np.maximum(np.fmin(interval[1], value + wide), value), value.shape)
     moved = np.minimum(moved, length(np.maximum(high - value, value - low), lead))
-    norm = np.minimum(length(value, lead) + moved, length(np.maximum(np.abs(low), np.abs(high)), lead))
+    largest = length(np.maximum(np.abs(low), np.abs(high)), lead)
+    norm = np.fmin(np.fmin(norm, own + moved), largest)
     return Ball(value, low, high, moved, norm)
 
 
@@ -363,9 +405,7 @@ def _stacked(rows: list[Ball]) -> Ball:
 
 def _joined(edge: Ball, ball: Ball, shift: int) -> Ball:
     pairs = zip(_fields(edge), _fields(ball), strict=True)
-    return Ball(
-        *(np.concatenate([a[None], b[:-1]] if shift < 0 else [b[1:], a[None]]) for a, b in pairs)
-    )
+    return Ball(*(np.concatenate([a[None], b[:-1]] if shift < 0 else [b[1:], a[None]]) for a, b in pairs))
 
 
 def _union(labels: list[Labels]) -> Labels:

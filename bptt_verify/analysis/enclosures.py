@@ -136,19 +136,26 @@ def jumps(expr: sp.Expr) -> list[sp.Expr]:
 
     Of one symbol: both sides of every edge are compared there. Of several: every edge counts.
     """
-    edges, symbols = _edges(expr), sorted(expr.free_symbols, key=str)
+    cases = [e for e in sp.preorder_traversal(expr) if isinstance(e, sp.Piecewise)]
+    outer = [e for e in cases if not any(e is not other and other.has(e) for other in cases)]
+    plain = expr.xreplace({e: sp.Dummy() for e in outer})
+    return [*_edges(plain), *(edge for e in outer for edge in _breaks(e))]
+
+
+def _breaks(cases: sp.Piecewise) -> list[sp.Expr]:
+    edges, symbols = _edges(cases), sorted(cases.free_symbols, key=str)
     if len(symbols) != 1 or any(e.diff(symbols[0]).free_symbols or e.diff(symbols[0]) == 0 for e in edges):
         return edges
     (u,) = symbols
     zeros = {-e.subs(u, 0) / e.diff(u) for e in edges}
-    return [u - zero for zero in zeros if not _continuous(expr, u, zero)]
+    return [u - zero for zero in zeros if not _continuous(cases, u, zero)]
 
 
 def _continuous(expr: sp.Expr, u: sp.Symbol, zero: sp.Expr) -> bool:
     sides = [_branch(expr, u, zero + shift) for shift in (-sp.Rational(1, 10**6), 0, sp.Rational(1, 10**6))]
-    if any(side.has(*JUMPS) for side in sides):
+    if any(jump.args[0].subs(u, zero) == 0 for side in sides for jump in side.atoms(*JUMPS)):
         return False
-    values = [float(side.subs(u, zero)) for side in sides]
+    values = [float(enclosure(side.subs(u, zero), {})[0]) for side in sides]
     return max(values) - min(values) <= 1e-12 * max(1.0, *map(abs, values))
 
 
@@ -238,7 +245,9 @@ def _polynomial(expr: sp.Expr, symbols: tuple[sp.Symbol, ...]) -> Range | None:
 def _corners(poly: sp.Poly, own: list[sp.Symbol], symbols: tuple[sp.Symbol, ...]) -> Range | None:
     if not set(own) <= set(symbols):
         return None
-    terms = [(float(c), [symbols.index(s) for s, k in zip(own, m, strict=True) if k]) for m, c in poly.terms()]
+    terms = [
+        (float(c), [symbols.index(s) for s, k in zip(own, m, strict=True) if k]) for m, c in poly.terms()
+    ]
     places = [symbols.index(s) for s in own]
 
     def values(boxes: list[Interval]) -> Interval:
@@ -274,9 +283,7 @@ def _power(expr: sp.Expr, symbols: tuple[sp.Symbol, ...]) -> Range:
     if power.is_number:
         return lambda boxes: _real_power(inner(boxes), float(power))
     exponent = enclosing(power, symbols)
-    return lambda boxes: _function(
-        sp.exp, times(exponent(boxes), _function(sp.log, inner(boxes)))
-    )
+    return lambda boxes: _function(sp.exp, times(exponent(boxes), _function(sp.log, inner(boxes))))
 
 
 def _integer_power(a: Interval, k: int) -> Interval:

@@ -49,7 +49,6 @@ from bptt_verify.program import (
     BATCH,
     TIME,
     Array,
-    Carry,
     Contract,
     Equation,
     Peak,
@@ -143,8 +142,9 @@ class NormPass:
                 raise TypeError(f"{type(e).__name__}: no rule")
         low, high = found.range
         fact = self.facts.get(e.name, (-np.inf, np.inf))
-        low, high = (low if fact[0] == -np.inf else exact(fact[0])), (
-            high if fact[1] == np.inf else exact(fact[1])
+        low, high = (
+            (low if fact[0] == -np.inf else exact(fact[0])),
+            (high if fact[1] == np.inf else exact(fact[1])),
         )
         return with_range(self.short(e.name, found), (low, high), count)
 
@@ -195,9 +195,7 @@ class NormPass:
     def _is_share(self, e: Pointwise) -> bool:
         return self.facts.get(e.name) == (0.0, 1.0)
 
-    def _shares(
-        self, e: Pointwise, norms: dict[sp.Symbol, Norm], ranges: dict[sp.Symbol, Range]
-    ) -> sp.Expr:
+    def _shares(self, e: Pointwise, norms: dict[sp.Symbol, Norm], ranges: dict[sp.Symbol, Range]) -> sp.Expr:
         """The expression with one symbol for exp(u - p) / Σ exp(u - p), which has norm at most 1."""
         expr = e.expr
         for total in e.operands:
@@ -285,9 +283,7 @@ class _Loop:
     def _step(self, before: Mapping[str, Norm]) -> dict[str, Norm]:
         found: dict[str, Norm] = {}
         for e in self.equations:
-            found[e.name] = self.whole.bound(
-                e, {r: self._read(r, before, found) for r in e.operands}
-            )
+            found[e.name] = self.whole.bound(e, {r: self._read(r, before, found) for r in e.operands})
         return found
 
     def _read(self, r: Ref, before: Mapping[str, Norm], found: Mapping[str, Norm]) -> Norm:
@@ -360,9 +356,7 @@ class _Loop:
         self, group: list[str], found: Mapping[str, Norm], solved: Mapping[str, Norm]
     ) -> dict[str, Norm]:
         start = {s: self.whole.norms[self.carries[s].boundary].norm for s in group}
-        driven = {
-            s: self.whole.short(f"{s}:", self._driven(found[s], group, solved)) for s in group
-        }
+        driven = {s: self.whole.short(f"{s}:", self._driven(found[s], group, solved)) for s in group}
         if len(group) == 1:
             (s,) = group
             return {s: self._alone(driven[s], found[s].gains.get(s, ZERO), start[s])}

@@ -226,7 +226,13 @@ def _product(factors: tuple[sp.Expr, ...], known: Operands) -> Norm:
     def score(i: int) -> tuple[bool, ...]:
         others = product(*(b for j, b in enumerate(bounds) if j != i))
         whole = factors[i] not in known.repeated
-        return others != sp.oo, norms[i].norm != sp.oo, bool(norms[i].gains), whole, norms[i].total is not None
+        return (
+            others != sp.oo,
+            norms[i].norm != sp.oo,
+            bool(norms[i].gains),
+            whole,
+            norms[i].total is not None,
+        )
 
     best = max(range(len(factors)), key=score)
     others = {j: b for j, b in enumerate(bounds) if j != best}
@@ -277,7 +283,7 @@ def with_range(found: Norm, interval: Range, count: sp.Expr) -> Norm:
         high = found.norm if high == sp.oo else high
     elif sp.oo not in (-low, high) and (found.norm == sp.oo or found.gains):
         bounded = product(sp.sqrt(count), size((low, high)))
-        return Norm(bounded, None, {}, (low, high)) if found.total is None else replace(
-            found, range=(low, high)
+        return (
+            Norm(bounded, None, {}, (low, high)) if found.total is None else replace(found, range=(low, high))
         )
     return replace(found, range=(low, high))
