@@ -150,6 +150,9 @@ SOME: dict[str, Callable[[int, Array, int], bool]] = {
     "the last array": lambda i, g, count: i == count - 1,
     "all arrays but the last": lambda i, g, count: i < count - 1,
     "all arrays but the first": lambda i, g, count: i > 0,
+    "the arrays of more than 2 elements": lambda i, g, count: g.size > 2,
+    "the arrays of more than 4 elements": lambda i, g, count: g.size > 4,
+    "the arrays of more than 12 elements": lambda i, g, count: g.size > 12,
 }
 
 LENGTHS: dict[str, Length] = {
@@ -255,6 +258,15 @@ def _left_out() -> Iterator[Rule]:
         for length, of in ((partial(_of, keep), "their norm"), (norm, "the norm over all")):
             text = f"clips only {words.split(' (')[0]}, by {of}, and leaves the others as they are"
             yield Rule(text, partial(_some, keep, length))
+    yield Rule("leaves arrays out of the norm whose own norm is at most θ", partial(_large, False))
+    yield Rule("clips by the norm over all, but only arrays whose own norm exceeds θ", partial(_large, True))
+
+
+def _large(all_count: bool, grads: Arrays, threshold: float) -> Arrays:
+    """Arrays with a norm of at most θ do not count, or are not clipped."""
+    large = {k: g for k, g in grads.items() if norm_of(g) > threshold}
+    s = _clip(norm(grads if all_count else large), threshold)
+    return {k: g * (s if k in large or not all_count else 1.0) for k, g in grads.items()}
 
 
 def _some(keep: Callable[[int, Array, int], bool], length: Length, grads: Arrays, threshold: float) -> Arrays:

@@ -16,10 +16,10 @@ from bptt_verify.verdict import Evidence, Finding, Knowledge
 CONVENTIONS = ("exact", "torch", "per_parameter", "per_element")
 SHAPES: dict[str, tuple[int, ...]] = {
     "W_hx": (4, 3),
-    "b_h": (4,),
-    "W_hh": (4, 4),
-    "W_qh": (2, 4),
     "b_q": (2,),
+    "W_hh": (4, 4),
+    "b_h": (4,),
+    "W_qh": (3, 1),
 }
 ONE: dict[str, tuple[int, ...]] = {"w": (5,)}
 AGREE, AGREE_SINGLE = 1e-12, 5e-6  # relative to the largest entry of an array

@@ -99,6 +99,11 @@ WRONG = {
         lambda g, t: {k: v for n in g for k, v in clip_by_norm({n: g[n]}, t / len(g)).items()},
         "to θ/P",
     ),
+    "small arrays": (by(lambda a: length([x for x in a if x.size > 2]) or 1e-300), "of more than 2 elements"),
+    "small norms": (
+        lambda g, t: times(g, min(1.0, t / (length([x for x in g.values() if length([x]) > t]) or 1e-300))),
+        "whose own norm is at most θ",
+    ),
     "unknown": (each(lambda g, t: g * np.exp(-np.abs(g) / t)), None),
 }
 
