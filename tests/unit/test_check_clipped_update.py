@@ -1,5 +1,7 @@
 """check_clipped_update: right steps stay below the bound, wrong ones are refuted and named."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
