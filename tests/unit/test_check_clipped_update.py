@@ -181,10 +181,7 @@ def test_the_twin_raises_with_the_report():
         ({"bound": 1.0}, "inputs=None with a bound"),
         ({"bound": np.inf}, "bound=inf"),
         ({"inputs": 3}, "inputs=3"),
-        (
-            {"inputs": example(), "bound": lipschitz_bound(bv.cells.elman, 0.01, **example())},
-            "bound.radius=0.01",
-        ),
+        ({"inputs": example(), "bound": SimpleNamespace(value=1.0, radius=0.01)}, "bound.radius=0.01"),
     ],
 )
 def test_wrong_arguments_are_refused(changes, message):
