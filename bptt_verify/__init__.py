@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bptt_verify import cells as cells
+    from bptt_verify.analysis import Bound as Bound
     from bptt_verify.analysis import Expectation as Expectation
     from bptt_verify.analysis import FormulaReport as FormulaReport
     from bptt_verify.analysis import LagProfile as LagProfile
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bptt_verify.analysis import check_formula as check_formula
     from bptt_verify.analysis import expectation as expectation
     from bptt_verify.analysis import lag_profile as lag_profile
+    from bptt_verify.analysis import lipschitz_bound as lipschitz_bound
     from bptt_verify.analysis import optimal_schedule as optimal_schedule
     from bptt_verify.analysis import truncation_bias as truncation_bias
     from bptt_verify.certification import Certificate as Certificate
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from bptt_verify.certification import recheck as recheck
     from bptt_verify.codegen import Kernel as Kernel
     from bptt_verify.codegen import generate as generate
+    from bptt_verify.codegen import generate_update as generate_update
     from bptt_verify.derivation import Derivation as Derivation
     from bptt_verify.derivation import derive as derive
     from bptt_verify.errors import ArrayError as ArrayError
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
     from bptt_verify.estimators import Geometric as Geometric
     from bptt_verify.estimators import Randomized as Randomized
     from bptt_verify.estimators import Window as Window
+    from bptt_verify.kernels.updates import clip_by_norm as clip_by_norm
+    from bptt_verify.kernels.updates import clipped_update as clipped_update
     from bptt_verify.language import Input as Input
     from bptt_verify.language import Param as Param
     from bptt_verify.language import Recurrence as Recurrence
@@ -79,28 +84,36 @@ if TYPE_CHECKING:
     from bptt_verify.verdict import Evidence as Evidence
     from bptt_verify.verdict import Finding as Finding
     from bptt_verify.verdict import Report as Report
+    from bptt_verify.verify import assert_clip as assert_clip
+    from bptt_verify.verify import assert_clipped_update as assert_clipped_update
     from bptt_verify.verify import assert_gradient as assert_gradient
+    from bptt_verify.verify import assert_lipschitz as assert_lipschitz
     from bptt_verify.verify import assert_truncated as assert_truncated
     from bptt_verify.verify import assert_unbiased as assert_unbiased
+    from bptt_verify.verify import check_clip as check_clip
+    from bptt_verify.verify import check_clipped_update as check_clipped_update
     from bptt_verify.verify import check_gradient as check_gradient
+    from bptt_verify.verify import check_lipschitz as check_lipschitz
     from bptt_verify.verify import check_truncated as check_truncated
     from bptt_verify.verify import check_unbiased as check_unbiased
 
 # Where each public name lives.
 _ROOMS = {
-    "analysis": """Expectation FormulaReport LagProfile OptimalSchedule TruncationBias assert_formula
-        check_formula expectation lag_profile optimal_schedule truncation_bias""",
+    "analysis": """Bound Expectation FormulaReport LagProfile OptimalSchedule TruncationBias assert_formula
+        check_formula expectation lag_profile lipschitz_bound optimal_schedule truncation_bias""",
     "certification": "Certificate certify recheck",
-    "codegen": "Kernel generate",
+    "codegen": "Kernel generate generate_update",
     "derivation": "Derivation derive",
     "errors": """ArrayError BpttVerifyError CertificateError CheckFailedError FormulaError NameRefusedError
         RecurrenceError SizeError UnsupportedError UsageError VarianceWarning""",
     "estimators": "Chunks Full Geometric Randomized Window",
+    "kernels.updates": "clip_by_norm clipped_update",
     "language": """Input Param Recurrence State Step Target atan cos cosh dot erf exp log mean pointwise
         recurrence relu run sigmoid sigmoid_cross_entropy sin sinh softmax softmax_cross_entropy softplus
         sqrt squared_error sum tan tanh""",
     "verdict": "Evidence Finding Report",
-    "verify": """assert_gradient assert_truncated assert_unbiased check_gradient check_truncated
+    "verify": """assert_clip assert_clipped_update assert_gradient assert_lipschitz assert_truncated
+        assert_unbiased check_clip check_clipped_update check_gradient check_lipschitz check_truncated
         check_unbiased""",
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}

@@ -5,6 +5,7 @@ Explicit parts of the gradient (those that pass through no state) are never gate
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -45,7 +46,8 @@ class Chunks:
     """Truncation in chunks (claim T6): every ``k1`` steps run back over the last ``k2`` steps.
 
     A term is kept if ``i > e(t) - k2``, where ``e(t) = k1 ⌈t/k1⌉`` ends the chunk of t. ``Chunks(k, k)`` is
-    what frameworks do by detaching the carried state; ``Chunks(1, tau)`` is ``Window(tau)``.
+    what frameworks do by detaching the carried state, where the loss reads the new state only (otherwise
+    ``detach`` also cuts its explicit part); ``Chunks(1, tau)`` is ``Window(tau)``.
 
     Attributes
     ----------
@@ -160,7 +162,9 @@ def kept(estimator: Full | Window | Chunks, steps: int) -> Array:
         case Full():
             first = 1 + 0 * t
         case Window(tau):
-            first = t - tau + 1
+            first = t - min(tau, steps) + 1
+        case Chunks(k1, k2) if k2 >= k1 * -(-steps // k1):
+            first = 1 + 0 * t
         case Chunks(k1, k2):
             first = k1 * -(-t // k1) - k2 + 1
         case _:
@@ -213,11 +217,17 @@ def _is_number(value: Any) -> bool:
 
 
 def _probability(kind: str, name: str, value: Any) -> Probability:
-    if not _is_number(value) or not 0 < value <= 1:
+    if not _is_number(value):
+        several = ", a sequence of one for each step, or a Geometric" if kind == "Randomized" else ""
+        raise UsageError(f"{kind}: {name}={value!r:.60}; expected a number, 0 < {name} ≤ 1{several}.")
+    shown = str(value) if isinstance(value, Fraction) else repr(value)
+    if not 0 < value <= 1:
         raise UsageError(
-            f"{kind}: {name}={value!r:.60}; expected 0 < {name} ≤ 1. At 0 the weight 1/π is undefined, and a "
+            f"{kind}: {name}={shown:.60}; expected 0 < {name} ≤ 1. At 0 the weight 1/π is undefined, and a "
             "gate that never opens makes the estimator biased."
         )
+    if float(value) * sys.float_info.max < 1:
+        raise UsageError(f"{kind}: {name}={shown:.60}; expected a number whose inverse 1/π is finite.")
     return value if isinstance(value, Fraction) else float(value)
 
 

@@ -14,7 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 REPORTS = click.Choice(["text", "json", "junit", "sarif"])
 STYLES = click.Choice(["fast", "plain"])
-ESTIMATOR = "full, window:TAU, chunks:K1,K2, randomized:PI or geometric:FIRST,RATIO,MINIMUM."
+ESTIMATOR = "full, window:TAU, chunks:K1,K2, randomized:PI (or one PI a step), geometric:FIRST,RATIO,MINIMUM."
 TARGET = "TARGET is a cell of the catalogue (see the command cells), FILE.py:NAME, FILE.py or MODULE:NAME."
 CODES = "Exit codes: 0 verified, 1 refuted, 2 usage or bad input, 3 internal error, 4 inconclusive."
 

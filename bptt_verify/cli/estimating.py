@@ -42,5 +42,5 @@ def _number(text: str, part: str, kind: Callable[[str], Any]) -> Any:
     try:
         return kind(part)
     except (ValueError, ZeroDivisionError) as error:
-        what = f"--estimator: {part!r:.40} in {text!r:.60} is no number"
+        what = f"--estimator: {part!r:.40} in {text!r:.60} is no {'whole ' if kind is int else ''}number"
         raise UsageError(f"{what}; expected {FORMS}.") from error

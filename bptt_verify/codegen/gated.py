@@ -185,7 +185,7 @@ def _gates(xi: Any, rng: Any, steps: int, batch: int, dtype: Any) -> Any:
     if xi.shape not in ((steps,), (steps, batch)):
         raise ValueError(f"xi: shape={xi.shape}; expected (T,)=({steps},) or (T, B)=({steps}, {batch}).")
     if xi.dtype.kind not in "fiub" or not np.all(np.isfinite(xi)):
-        raise ValueError(f"xi: dtype={xi.dtype}; expected finite real gates, 0 or 1/π.")
+        raise ValueError(f"xi: dtype={xi.dtype}; expected finite real numbers, such as 0 and 1/π.")
     whole = xi if xi.ndim == 2 else np.repeat(xi[:, None], batch, axis=1)
     return xi, np.asarray(whole, dtype)
 '''

@@ -13,6 +13,7 @@ from bptt_verify.oracle import Truncation
 from bptt_verify.verify.adapters import Adapted
 from bptt_verify.verify.diagnosis import diagnosis
 from bptt_verify.verify.keptterms import Seen, differs, named_pattern, observed
+from bptt_verify.verify.pieces import pieces_named
 from bptt_verify.verify.restarts import restart_named
 from bptt_verify.verify.termweights import LONGEST, weights_named
 
@@ -35,6 +36,7 @@ def truncation_cause(
     return (
         named_pattern(seen, estimator)
         or _named_where_whole(rec, fn, cases, estimator)
+        or pieces_named(rec, fn, cases, _lengths(estimator))
         or _weighed(rec, fn, problem, cases, estimator, rng)
         or _unknown(seen, estimator)
     )

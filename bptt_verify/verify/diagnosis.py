@@ -36,11 +36,11 @@ def diagnosis(rec: Recurrence, fn: Adapted, cases: Sequence[Arrays]) -> str | No
         return None
     right = adjoint(rec.program)
     truths = [_gradients(right, a) for a, _ in pairs]
-    wrong = [k for k, (_, g) in enumerate(pairs) if not _agree(g, truths[k])]
+    wrong = [k for k, (_, g) in enumerate(pairs) if not agree(g, truths[k])]
     if not wrong:
         return None
     for m in mutants(right):
-        if all(_agree(g, _gradients(m.program, a)) for a, g in pairs):
+        if all(agree(g, _gradients(m.program, a)) for a, g in pairs):
             return f"{m.description} [{m.name}]"
     return clipped([pairs[k][1] for k in wrong], [truths[k] for k in wrong])
 
@@ -62,7 +62,7 @@ def _gradients(program: Program, arrays: Arrays) -> dict[str, Any]:
     return {k: values[v] for k, v in program.results if k != "loss"}
 
 
-def _agree(found: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+def agree(found: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
     """Whether all blocks that both have are equal to rounding."""
     return all(_close(found[k], expected[k]) for k in found if k in expected)
 
@@ -79,7 +79,7 @@ def clipped(found: Sequence[Mapping[str, Any]], truth: Sequence[Mapping[str, Any
     """Whether the numbers are the right ones after an elementwise or a norm clip, and at which threshold."""
     threshold = max(np.abs(g[k]).max(initial=0.0) for g in found for k in g)
     if all(
-        _agree(g, {k: np.clip(v, -threshold, threshold) for k, v in t.items()})
+        agree(g, {k: np.clip(v, -threshold, threshold) for k, v in t.items()})
         for g, t in zip(found, truth, strict=True)
     ):
         return f"the gradient is clipped to ±{threshold:g} element by element before it is returned [clipped]"
@@ -89,7 +89,7 @@ def clipped(found: Sequence[Mapping[str, Any]], truth: Sequence[Mapping[str, Any
         {k: v * min(1.0, threshold / _norm(t, g)) for k, v in t.items()}
         for g, t in zip(found, truth, strict=True)
     ]
-    if all(_agree(g, s) for g, s in zip(found, scaled, strict=True)):
+    if all(agree(g, s) for g, s in zip(found, scaled, strict=True)):
         return f"the gradient is clipped to the global norm {threshold:g} before it is returned [clipped]"
     return None
 

@@ -18,6 +18,8 @@ from bptt_verify.verdict import Evidence, Finding, combine
 from bptt_verify.verify.cases import Regime, recurrence_cases
 from bptt_verify.verify.channels import Gated
 from bptt_verify.verify.gatefaults import Observation, gate_diagnosis, is_recursion
+from bptt_verify.verify.longcases import remembering
+from bptt_verify.verify.pairs import pairs_evidence
 from bptt_verify.verify.problems import Inputs, Reduction, recurrence_problem
 from bptt_verify.verify.schedules import MOST, Law
 
@@ -36,6 +38,11 @@ SHORT = 3  # steps
 DRAWS = 4  # outcomes of a case that are looked at one by one
 DIAGNOSED = 8  # longer cases add nothing to a diagnosis but time
 SEVERAL = 600  # blocks up to this size are compared as a whole
+
+OTHER = (
+    "it is another estimator than the gated recursion (T = {}): its mean was computed over all outcomes of "
+    "few gates, and of two gates at T = {}; dependence among three or more of many gates is not judged"
+)
 
 Found = tuple[tuple[Evidence, ...], tuple[str, ...], str | None]
 
@@ -84,12 +91,16 @@ def _cases(rec: Recurrence, rng: np.random.Generator, law: Law) -> Iterator[Case
 
 
 def _long_cases(rec: Recurrence, fn: Gated, reduction: Reduction, rng: np.random.Generator) -> list[Case]:
+    """More steps than can be enumerated; in the last case early steps still matter at the end."""
     steps = fn.law.steps
-    regimes = LONG if steps is None else (replace(LONG[0], steps=steps),)
-    problem = recurrence_problem(
-        rec, fn.adapted, None, reduction, cases=lambda r, g: recurrence_cases(r, g, regimes)
-    )
-    return list(problem.draw(rng))
+
+    def cases(rec: Recurrence, rng: np.random.Generator) -> Iterator[Case]:
+        regimes = LONG[:1] if steps is None else (replace(LONG[0], steps=steps),)
+        yield from recurrence_cases(rec, rng, regimes)
+        if steps is None:
+            yield remembering(rec, rng, LONG[1].steps, 1)
+
+    return list(recurrence_problem(rec, fn.adapted, None, reduction, cases=cases).draw(rng))
 
 
 def _shape(arrays: Arrays) -> tuple[int, int]:
@@ -240,13 +251,17 @@ def _recursion_evidence(
         words = f"{count} outcomes at T = {listed}: equal to the gated recursion, whose mean is proved (T7)"
         return (Evidence("gated recursion", "tested", "verified", words),), ()
     seen = [o for c in small[2:4] for o in _observed(fn, problem, c, rng)]
-    if small and not all(is_recursion(program, o) for o in seen):
+    other = bool(small) and not all(is_recursion(program, o) for o in seen)
+    if small and not fn.law.given:
+        pairs = pairs_evidence(fn, problem, large[-1], rng)
+        return (pairs,), (
+            OTHER.format(listed if not other else "any number of steps", _shape(large[-1].arrays)[0]),
+        )
+    if other:
         longest = max(_shape(c.arrays)[0] for c in small)
         return (), (
             f"it is another estimator than the gated recursion; T above {longest} was not judged exactly",
         )
-    if small and not fn.law.given:
-        return (), (f"at T = {listed} it is another estimator than the gated recursion",)
     words = f"not the gated recursion at T = {listed}, and what its mean is there is not known"
     open_ = Evidence("gated recursion", "tested", "inconclusive", words)
     longer = [c for c in (_first_steps(problem, c, fn.law, LARGEST) for c in large) if c is not None]

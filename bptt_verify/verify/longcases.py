@@ -25,9 +25,8 @@ def truncation_cases(estimator: Truncation) -> Callable[[Recurrence, np.random.G
 
     def cases(rec: Recurrence, rng: np.random.Generator) -> Iterator[Case]:
         yield from recurrence_cases(rec, rng, tuple(r for r in REGIMES if r.name in ORDINARY))
-        loss = TruncatedLoss(rec.program, Full())
         for steps, batch in lengths(estimator):
-            yield _remembering(rec, loss, rng, steps, batch)
+            yield remembering(rec, rng, steps, batch)
 
     return cases
 
@@ -55,11 +54,9 @@ def lengths(estimator: Truncation) -> tuple[tuple[int, int], ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _remembering(
-    rec: Recurrence, loss: TruncatedLoss, rng: np.random.Generator, steps: int, batch: int
-) -> Case:
+def remembering(rec: Recurrence, rng: np.random.Generator, steps: int, batch: int) -> Case:
     """Of some draws that in which a change of the initial state neither dies out nor grows the least."""
-    candidates = []
+    loss, candidates = TruncatedLoss(rec.program, Full()), []
     for gain in GAINS:
         regime = Regime("remembering", steps, batch, gain)
         for case in recurrence_cases(rec, rng, (regime,)):

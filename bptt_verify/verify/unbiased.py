@@ -94,6 +94,7 @@ def check_unbiased(
         raise UsageError(f"fn={fn!r:.60}; expected a function fn(**arrays, xi=…) -> (loss, grads).")
     law = law_of(pi, per_sequence)
     name = getattr(fn, "__qualname__", None) or type(fn).__name__
+    _check_used(against, pi, per_sequence, variance, bound)
     if isinstance(against, Mapping):
         evidence, notes = sampling_evidence(
             target_samples(fn, against, through, inputs, generator), goal, variance, bound, generator
@@ -110,6 +111,11 @@ def check_unbiased(
         samples_of = recurrence_samples(against, wrapped, law, inputs, reduction, generator)
         evidence, notes = sampling_evidence(samples_of, goal, variance, bound, generator)
         return Report(subject, evidence, None, (*sent, *notes), seed)
+    for what, declared in (("variance", variance), ("bound", bound)):
+        if declared is not None:
+            raise UsageError(
+                f"{what}: nothing is sampled through {channel!r}; expected through='rng' with it."
+            )
     gated = _gated(fn, wrapped, channel, law)
     evidence, notes, cause = exact_evidence(against, gated, inputs, reduction, generator)
     unnamed = () if through or channel in argument_names(fn)[0] else (UNNAMED,)
@@ -132,6 +138,20 @@ def assert_unbiased(
     if report.verdict != "verified":
         raise CheckFailedError(report)
     return report
+
+
+def _check_used(against: Any, pi: Any, per_sequence: Any, variance: Declared, bound: Declared) -> None:
+    """Nothing that is given is ignored."""
+    if isinstance(against, Mapping) and (pi is not None or per_sequence):
+        given = f"pi={pi!r:.40}" if pi is not None else f"per_sequence={per_sequence}"
+        raise UsageError(
+            f"{given}: against a dict of targets the function draws by itself; expected neither."
+        )
+    both = sorted({*(variance or ())} & {*(bound or ())}) if variance and bound else []
+    if both:
+        raise UsageError(
+            f"variance, bound: both are given for {both[0]!r}; expected one of them for a block."
+        )
 
 
 def _refuse_unknown(name: str, contract: Evidence) -> None:
@@ -157,6 +177,8 @@ def _gated(fn: Any, wrapped: Any, channel: Any, law: Law) -> Gated:
             "pi=None; expected the probabilities of the gates, since fn takes keep and applies 1/π itself. "
             "Pass pi, or let fn take it as an argument."
         )
+    if law.given and all(np.all(law.probabilities(law.steps or t) == 1) for t in (1, 2, 5)):
+        raise UsageError("pi: every probability is 1, so that no gate ever closes; expected some below 1.")
     return Gated(wrapped, channel, law, "pi" in named)
 
 
