@@ -15,7 +15,7 @@ from bptt_verify.proof.kernel.equality import conclusion
 from bptt_verify.proof.kernel.polynomials import polynomial
 from bptt_verify.proof.kernel.signs import nonnegative
 from bptt_verify.proof.kernel.sums import Conditions
-from bptt_verify.proof.kernel.terms import shape
+from bptt_verify.proof.kernel.terms import expression, shape
 from bptt_verify.proof.kernel.theorems import Conclusion, Theorem, equation, rule, statement
 
 Summand = tuple[Any, ...]  # a factor, and the theorems whose differences it is multiplied with
@@ -24,7 +24,7 @@ Summand = tuple[Any, ...]  # a factor, and the theorems whose differences it is 
 @rule("it cannot be negative by its form")
 def not_negative(term: sp.Expr, given: Conditions) -> Conclusion:
     """``0 ≤ term`` for norms, squares, ``tr(XᵀX)``, nonnegative letters, and their sums and products."""
-    _expect_numbers("not_negative", term)
+    (term,) = _numbers("not_negative", term)
     if not nonnegative(term):
         raise ProofError(f"not_negative: {term!s:.160} may be negative, by its form.")
     return Conclusion(statement(sp.S.Zero, "≤", term, *given))
@@ -47,7 +47,7 @@ def combine(left: sp.Expr, right: sp.Expr, summands: tuple[Summand, ...]) -> Con
     ProofError
         If ``right - left`` and the sum differ as polynomials, or a factor may be negative.
     """
-    _expect_numbers("combine", left, right)
+    left, right = _numbers("combine", left, right)
     total = sp.Add(*map(_summand, summands))
     if polynomial(right - left) != polynomial(total):
         raise ProofError(f"combine: {right - left!s:.160} and {total!s:.160} have different normal forms.")
@@ -59,7 +59,7 @@ def combine(left: sp.Expr, right: sp.Expr, summands: tuple[Summand, ...]) -> Con
 def _summand(summand: Summand) -> sp.Expr:
     factor, *theorems = summand
     said = [theorem.statement for theorem in theorems]
-    _expect_numbers("combine", factor, *(side for s in said for side in (s.left, s.right)))
+    factor, *_ = _numbers("combine", factor, *(side for s in said for side in (s.left, s.right)))
     if all(s.relation == "≤" for s in said) and not nonnegative(factor):
         raise ProofError(f"combine: the factor {factor!s:.160} may be negative, by its form.")
     return sp.Mul(factor, *(s.right - s.left for s in said))
@@ -74,7 +74,7 @@ def root(theorem: Theorem, left: sp.Expr, right: sp.Expr) -> Conclusion:
     ProofError
         If it may be, or the theorem is not about these squares.
     """
-    _expect_numbers("root", left, right)
+    left, right = _numbers("root", left, right)
     s = theorem.statement
     squares = ((s.left, left), (s.right, right))
     if any(shape(x) not in (None, ()) or polynomial(x) != polynomial(y * y) for x, y in squares):
@@ -94,13 +94,16 @@ def both_ways(first: Theorem, second: Theorem) -> Conclusion:
         If the second theorem is not about the sides of the first.
     """
     a, b = first.statement, second.statement
-    _expect_numbers("both_ways", a.left, a.right)
+    _numbers("both_ways", a.left, a.right)
     if not (equal(a.left, b.right) and equal(a.right, b.left)):
         raise ProofError(f"both_ways: {b.left!s:.80} ≤ {b.right!s:.80} is not the first, the other way.")
     return conclusion(equation(a.left, a.right, *a.given, *b.given), first, second)
 
 
-def _expect_numbers(name: str, *terms: sp.Expr) -> None:
+def _numbers(name: str, *values: Any) -> list[sp.Expr]:
+    """The values as terms, all of them scalars or numbers."""
+    terms = list(map(expression, values))
     for term in terms:
         if shape(term) not in (None, ()):
             raise ProofError(f"{name}: {term!s:.160} is a matrix; expected a number.")
+    return terms
