@@ -1,11 +1,12 @@
 """``lipschitz_bound``: a local Lipschitz constant of the loss of a recurrence (T10).
 
-On the ball ‖w - w⁰‖ ≤ r, which is convex, the loss F is Lipschitz with K = sup ‖∇F‖. The gradient is what the
-adjoint Program computes (T2), so that a bound of the norms of all its values bounds ∇F, equation by equation.
-Two passes do that. The *norms* form knows no more than norms of parameters, inputs, targets and initial states,
-and gives an expression (``normpass``). The *data* form follows the trajectory and the adjoints at w⁰ and how far
-radius r can move each of them (``deviations``): ‖∂F/∂w_p‖ ≤ ‖∂F/∂w_p (w⁰)‖ + what it can move.
-K² = Σ_p K_p² in both, with K_p the supremum over the whole ball, since no block moves by more than r.
+On the ball ‖w - w⁰‖ ≤ r, which is convex, the loss F is Lipschitz with K = sup ‖∇F‖. The gradient is what
+the adjoint Program computes (T2), so that a bound of the norms of all its values bounds ∇F, equation by
+equation. Two passes do that. The *norms* form knows no more than norms of parameters, inputs, targets and
+initial states, and gives an expression (``normpass``). The *data* form follows the trajectory and the
+adjoints at w⁰ and how far radius r can move each of them (``deviations``): ‖∂F/∂w_p‖ is at most
+‖∂F/∂w_p (w⁰)‖ + what it can move. K² = Σ_p K_p² in both, with K_p a bound on the whole ball, on which no
+block moves by more than r.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any, Literal
 import numpy as np
 import sympy as sp
 
-from bptt_verify.analysis.deviations import Ball, deviations
+from bptt_verify.analysis.balls import Ball
+from bptt_verify.analysis.deviations import deviations
 from bptt_verify.analysis.enclosures import jumps, straddled
 from bptt_verify.analysis.given import kernel_of, prepared
 from bptt_verify.analysis.normpass import NormPass
@@ -60,8 +62,8 @@ class Bound:
     definitions : dict of symbol to expression
         Each in norms and in earlier ones.
     norms : dict of symbol to float
-        The values at the given arrays: ‖a‖ is the Euclidean norm (the largest of all steps and sequences), ‖a‖₂
-        the spectral norm, ‖a‖∞ the largest absolute entry, ‖a‖₁ the sum of all absolute weights.
+        The values at the given arrays: ‖a‖ is the Euclidean norm (the largest of all steps and sequences),
+        ‖a‖₂ the spectral norm, ‖a‖∞ the largest absolute entry, ‖a‖₁ the sum of all absolute weights.
     reasons : tuple of str
         Why a form has no finite bound.
     """
@@ -249,7 +251,7 @@ def _broken_by_norm(program: Program, passed: NormPass) -> list[str]:
 def _data(program: Program, arrays: Mapping[str, Array], radius: float) -> tuple[dict[str, float], list[str]]:
     """The data form: bounds by parameter, and why they are infinite."""
     whole = adjoint(program)
-    balls, jumping = deviations(whole, arrays, radius)
+    balls, jumping = deviations(whole, arrays, radius, program)
     results = dict(whole.results)
     params = [a.name for a in program.arrays if a.role == "param"]
     bounds = {p: _finite(balls[results[p]]) for p in params}
@@ -303,7 +305,8 @@ def _table(bound: Bound) -> list[str]:
         for p in bound.per_parameter
     ]
     return [
-        f"{bound.name}: |F(x) - F(y)| ≤ {bound.value:.4g} ‖x - y‖ on the ball of radius {bound.radius:g} ({bound.kind})",
+        f"{bound.name}: |F(x) - F(y)| ≤ {bound.value:.4g} ‖x - y‖ on the ball of radius {bound.radius:g}, "
+        f"by {bound.kind}",
         f"{'parameter':>{width}}    by norms     by data",
         *rows,
         f"{'together':>{width}} {bound.norm_value:11.3e} {bound.data_value:11.3e}",

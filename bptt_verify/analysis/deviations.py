@@ -1,114 +1,29 @@
 """How far every value of a Program can move when its parameters move by at most r, in numbers.
 
 Every value v is followed through the Program: its value v⁰ at the given arrays, an interval for each
-entry, and for each step and sequence a bound of the Euclidean norms of v - v⁰ and of v. Parameters move by
-at most r each, inputs do not move.
-
-- A contraction A B moves by at most ‖A⁰‖‖ΔB‖ + ‖ΔA‖‖B‖ and by at most ‖A‖‖ΔB‖ + ‖ΔA‖‖B⁰‖; where it is a
-  product of matrices the norms of A⁰ and B⁰ are spectral ones. Sums over time and batch are summed.
-- A pointwise equation moves each entry by at most Σ_j sup|∂e/∂u_j| |Δu_j|, the supremum over the box of its
-  operands, and by no more than its range over that box allows. Where the box contains a jump only the
-  latter holds.
-- A maximum has the maxima of the lower and of the upper ends as its ends.
-
-Applied to the adjoint Program, its results bound how the gradient changes on the ball.
+entry, and for each step and sequence a bound of the Euclidean norms of v - v⁰ and of v (``balls``).
+Parameters move by at most r each, inputs do not move. What a loop carries is bounded once more by its
+Jacobians (``unrolling``). Applied to the adjoint Program, the results bound how the gradient changes on
+the ball.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import sympy as sp
 
-from bptt_verify.analysis.enclosures import (
-    Interval,
-    Range,
-    enclosing,
-    intersection,
-    jumps,
-    magnitude,
-    straddled,
-)
-from bptt_verify.analysis.facts import facts_of
-from bptt_verify.program import (
-    BATCH,
-    TIME,
-    Contract,
-    Equation,
-    Peak,
-    Pointwise,
-    Program,
-    Ref,
-    components,
-    evaluate,
-    size_of,
-    size_symbol,
-    symbol,
-)
-from bptt_verify.program.evaluation import align
-from bptt_verify.program.functions import derivative
+from bptt_verify.analysis.balls import Ball, Read, Rules, joined, moved, stacked, still, tightened
+from bptt_verify.analysis.unrolling import Jacobians
+from bptt_verify.program import TIME, Equation, Program, Ref, components, evaluate, size_of
 
 Array = np.ndarray[Any, Any]
-Labels = tuple[str, ...]
-LEAD = (TIME, BATCH)
-
-
-@dataclass(frozen=True, eq=False)
-class Ball:
-    """What is known of one value on the ball.
-
-    Attributes
-    ----------
-    value : array
-        At the given arrays, with the labels of the value.
-    low, high : array
-        Ends of the interval of each entry.
-    moved : array
-        Bounds of the norm of the difference from ``value`` over all labels but T and B.
-    norm : array
-        The same for the norm of the value.
-    """
-
-    value: Array
-    low: Array
-    high: Array
-    moved: Array
-    norm: Array
-
-    def at(self, t: int) -> Ball:
-        """One step of a value with the label T."""
-        return Ball(self.value[t], self.low[t], self.high[t], self.moved[t], self.norm[t])
-
-    @property
-    def each(self) -> Array:
-        """How far each entry can move."""
-        return np.maximum(np.maximum(self.high - self.value, self.value - self.low), 0.0)
-
-
-Read = tuple[Ball, Labels]
-
-
-def lead_of(labels: Labels) -> Labels:
-    """The labels of time and batch."""
-    return tuple(x for x in labels if x in LEAD)
-
-
-def rest_of(labels: Labels) -> Labels:
-    """The other labels."""
-    return tuple(x for x in labels if x not in LEAD)
-
-
-def length(values: Array, lead: int) -> Array:
-    """Euclidean norms over all axes but the first ``lead``."""
-    return np.sqrt(np.sum(np.square(values), axis=tuple(range(lead, np.ndim(values)))))
+Rows = dict[str, list[Ball | None]]
 
 
 def deviations(
-    program: Program, arrays: Mapping[str, Array], radius: float
+    program: Program, arrays: Mapping[str, Array], radius: float, forward: Program | None = None
 ) -> tuple[dict[str, Ball], set[str]]:
     """What is known of every value where every parameter moves by at most ``radius``.
 
@@ -118,6 +33,8 @@ def deviations(
         Without packs.
     arrays : dict of str to array
     radius : float
+    forward : Program, optional
+        The recurrence, of which ``program`` is the adjoint; without it no Jacobians are used.
 
     Returns
     -------
@@ -126,26 +43,24 @@ def deviations(
     broken : set of str
         The equations that have a jump somewhere on the ball.
     """
-    run = _Pass(program, arrays, radius)
+    run = _Pass(program, arrays, radius, forward)
     with np.errstate(all="ignore"):
-        return run.run(), run.broken
+        return run.run(), run.rules.broken
 
 
 class _Pass:
-    def __init__(self, program: Program, arrays: Mapping[str, Array], radius: float) -> None:
+    def __init__(
+        self, program: Program, arrays: Mapping[str, Array], radius: float, forward: Program | None
+    ) -> None:
         self.program, self.values = program, evaluate(program, arrays)
-        self.facts, self.cotangents = facts_of(program), _cotangents(program)
         self.sizes: dict[str, int] = {}
         self.balls: dict[str, Ball] = {}
-        self.broken: set[str] = set()
         for a in program.arrays:
             value = np.asarray(self.values[a.name], float)
             self.sizes.update(zip(map(size_of, a.labels), value.shape, strict=True))
-            self.lengths = {size_symbol(w): k for w, k in self.sizes.items()}
-            self.balls[a.name] = _moved(value, a.labels, radius if a.role == "param" else 0.0)
-
-    def _plan(self, e: Pointwise) -> _Slopes:
-        return _plan(e, frozenset(r.name for r in e.operands if r.name in self.cotangents))
+            self.balls[a.name] = moved(value, a.labels, radius if a.role == "param" else 0.0)
+        self.rules = Rules(program, self.sizes)
+        self.jacobians = Jacobians(forward, arrays, self.balls) if forward else None
 
     def run(self) -> dict[str, Ball]:
         for part in components(self.program):
@@ -154,7 +69,7 @@ class _Pass:
             else:
                 for e in part.equations:
                     operands = [(self._whole(r), r.labels) for r in e.operands]
-                    self.balls[e.name] = self._ball(e, e.labels, operands, self.values[e.name])
+                    self.balls[e.name] = self.rules.ball(e, e.labels, operands, self.values[e.name])
         return self.balls
 
     def _whole(self, r: Ref) -> Ball:
@@ -162,17 +77,65 @@ class _Pass:
         if not r.shift:
             return ball
         edge = self.balls[self.program.carry[r.name].boundary]
-        return _joined(edge, ball, r.shift)
+        return joined(edge, ball, r.shift)
 
     def _loop(self, equations: tuple[Equation, ...], direction: int) -> None:
+        """Step by step; what a step carries on is also bounded by its Jacobian (``unrolling``)."""
         steps = self.sizes[TIME]
-        rows: dict[str, list[Ball | None]] = {e.name: [None] * steps for e in equations}
+        rows: Rows = {e.name: [None] * steps for e in equations}
+        names = {e.name for e in equations}
+        carried = [c.value for c in self.program.carries if c.value in names]
+        states = [self._state(value) for value in carried]
+        linear = self.jacobians.chain(states, direction) if self.jacobians else None
         for t in range(steps)[::direction]:
-            for e in equations:
-                operands = [self._row(r, t, rows) for r in e.operands]
-                rows[e.name][t] = self._ball(e, e.labels[1:], operands, self.values[e.name][t])
-        for name, found in rows.items():
-            self.balls[name] = _stacked([b for b in found if b is not None])
+            alone = self._step(equations, t, rows, set(carried)) if linear else {}
+            for name, ball in self._step(equations, t, rows, set()).items():
+                rows[name][t] = ball
+            if linear:
+                found = [b for v in carried if (b := rows[v][t]) is not None]
+                before = {**self._previous(t), **self._before(carried, states, t, rows)}
+                whole = linear.moved(t, before, [alone[v] for v in carried], found)
+                for v, ball in zip(carried, found, strict=True):
+                    rows[v][t] = tightened(ball, whole, self.program.labels(v)[1:])
+        for name, row in rows.items():
+            self.balls[name] = stacked([b for b in row if b is not None])
+
+    def _step(self, equations: tuple[Equation, ...], t: int, rows: Rows, fixed: set[str]) -> dict[str, Ball]:
+        """One step; with what it reads of ``fixed`` at the neighbouring one held at its value."""
+        own: Rows = {**rows}
+        own.update({e.name: [*rows[e.name]] for e in equations})
+        found: dict[str, Ball] = {}
+        for e in equations:
+            operands = []
+            for r in e.operands:
+                ball, labels = self._row(r, t, own)
+                operands.append((still(ball, labels) if r.shift and r.name in fixed else ball, labels))
+            found[e.name] = own[e.name][t] = self.rules.ball(
+                e, e.labels[1:], operands, self.values[e.name][t]
+            )
+        return found
+
+    def _state(self, value: str) -> str:
+        """The state that a carried value belongs to, forward or backward."""
+        carry = self.program.carry[value]
+        if carry.shift < 0:
+            return carry.boundary.removesuffix("0")
+        return next((k for k, v in self.program.results if v == carry.end), "").removesuffix("0")
+
+    def _before(self, carried: list[str], states: list[str], t: int, rows: Rows) -> dict[str, Ball]:
+        """What the loop itself reads of the step before, by state."""
+        refs = [Ref(v, self.program.labels(v), self.program.carry[v].shift) for v in carried]
+        return {s: self._row(r, t, rows)[0] for s, r in zip(states, refs, strict=True)}
+
+    def _previous(self, t: int) -> dict[str, Ball]:
+        """The states before step t that are known, by name."""
+        found = {}
+        for c in self.program.carries:
+            if c.shift < 0 and c.value in self.balls:
+                found[c.boundary.removesuffix("0")] = (
+                    self.balls[c.value].at(t - 1) if t else self.balls[c.boundary]
+                )
+        return found
 
     def _row(self, r: Ref, t: int, rows: dict[str, list[Ball | None]]) -> Read:
         if TIME not in r.labels:
@@ -182,240 +145,3 @@ class _Pass:
             return self.balls[self.program.carry[r.name].boundary], r.labels[1:]
         found = rows[r.name][at] if r.name in rows else None
         return (found if found is not None else self.balls[r.name].at(at)), r.labels[1:]
-
-    def _ball(self, e: Equation, labels: Labels, operands: list[Read], value: Any) -> Ball:
-        value = np.asarray(value, float)
-        match e:
-            case Pointwise():
-                interval, moved, norm = self._pointwise(e, labels, operands, value)
-            case Contract():
-                interval, moved, norm = self._contract(labels, operands, e.operands)
-            case Peak():
-                axes = tuple(i for i, x in enumerate(operands[0][1]) if x not in labels)
-                ball = operands[0][0]
-                interval, moved = (ball.low.max(axis=axes), ball.high.max(axis=axes)), ball.moved
-                norm = ball.norm
-            case _:
-                raise TypeError(f"{type(e).__name__}: no rule")
-        known = intersection(interval, self.facts.get(e.name, interval))
-        return _ball(value, known, moved, norm, labels)
-
-    def _pointwise(
-        self, e: Pointwise, labels: Labels, operands: list[Read], value: Array
-    ) -> tuple[Interval, Array, Array]:
-        plan, rest, lead = self._plan(e), rest_of(labels), len(lead_of(labels))
-        boxes: list[Interval] = [
-            (align(b.low, own, labels), align(b.high, own, labels)) for b, own in operands
-        ]
-        boxes += [(float(self.lengths[s]),) * 2 for s in plan.sizes]
-        own = intersection(plan.value(boxes), self.facts.get(e.name, (-np.inf, np.inf)))
-        jump = plan.jump(boxes)[0] if plan.jump else None
-        moving = any(np.any(b.moved) for b, _ in operands)
-        if plan.breaks and moving and np.any(plan.breaks(boxes)[0]):
-            self.broken.add(e.name)
-        moved, norm = np.zeros(value.shape[:lead]), np.zeros(value.shape[:lead])
-        each = np.zeros(value.shape)
-        axes = tuple(range(lead, value.ndim))
-        for (ball, names), slope, through in zip(operands, plan.slopes, plan.linear, strict=True):
-            still = not np.any(ball.moved)
-            if still and not through:
-                continue
-            size = magnitude(slope([*boxes, own]))
-            size = np.broadcast_to(size if jump is None else np.where(jump, np.inf, size), value.shape)
-            largest = size.max(axis=axes, initial=0.0)
-            repeated = np.sqrt(np.prod([self.sizes[size_of(x)] for x in rest if x not in names]))
-            if through:
-                norm = norm + _product(largest, align(ball.norm, lead_of(names), lead_of(labels)) * repeated)
-            if still:
-                continue
-            change = _product(size, align(ball.each, names, labels))
-            each = each + change
-            whole = align(ball.moved, lead_of(names), lead_of(labels)) * repeated
-            moved = moved + np.minimum(_product(largest, whole), length(change, lead))
-        around = value - each, value + each
-        return intersection(own, around), moved, norm if any(plan.linear) else np.full_like(norm, np.inf)
-
-    def _contract(
-        self, labels: Labels, operands: list[Read], refs: tuple[Ref, ...]
-    ) -> tuple[Interval, Array, Array]:
-        lead, kept = _union([lead_of(own) for _, own in operands]), lead_of(labels)
-        summed = tuple(i for i, x in enumerate(lead) if x not in kept)
-        counts = {x: self.sizes[size_of(x)] for _, own in operands for x in own}
-        if len(operands) == 1:
-            ((ball, own),) = operands
-            gone = [counts[x] for x in rest_of(own) if x not in labels]
-            moved = (np.sqrt(np.prod(gone)) * ball.moved).sum(axis=summed)
-            norm = (np.sqrt(np.prod(gone)) * ball.norm).sum(axis=summed)
-            axes = tuple(i for i, x in enumerate(own) if x not in labels)
-            interval = ball.low.sum(axis=axes), ball.high.sum(axis=axes)
-            order = tuple(x for x in own if x in labels)
-            return (align(interval[0], order, labels), align(interval[1], order, labels)), moved, norm
-        pair = _Pair(operands, labels, lead, counts)
-        shape = [counts[x] for x in lead]
-        moved, norm = (np.broadcast_to(v, shape).sum(axis=summed) for v in pair.norms())
-        return pair.interval(refs[0] == refs[1]), moved, norm
-
-
-def _cotangents(program: Program) -> set[str]:
-    """What the loss weights reach; the gradient is linear in it."""
-    found = {a.name for a in program.arrays if a.role in ("weights", "cotangent", "zero")}
-    found |= {c.value for c in program.carries if c.shift > 0}
-    for e in program.equations:
-        if any(r.name in found for r in e.operands):
-            found.add(e.name)
-    return found
-
-
-class _Pair:
-    """A contraction of two operands."""
-
-    def __init__(self, operands: list[Read], labels: Labels, lead: Labels, counts: Mapping[str, int]) -> None:
-        (self.a, self.x), (self.b, self.y) = operands
-        self.labels, self.lead, self.counts = labels, lead, counts
-
-    def norms(self) -> tuple[Array, Array]:
-        """Bounds of the change and of the norm of each step's and sequence's product."""
-        a, b = self._factor(self.a, self.x, self.y), self._factor(self.b, self.y, self.x)
-        whole_a, whole_b = np.minimum(a[0] + a[1], a[2]), np.minimum(b[0] + b[1], b[2])
-        moved = np.minimum(a[0] * b[1] + a[1] * whole_b, whole_a * b[1] + a[1] * b[0])
-        return moved, np.minimum(whole_a * b[2], a[2] * whole_b)
-
-    def _factor(self, ball: Ball, own: Labels, other: Labels) -> tuple[Array, Array, Array]:
-        """Norm of the value as a factor, of its change, and of any value on the ball."""
-        alone = [x for x in rest_of(own) if x not in other and x not in self.labels]
-        more = float(np.sqrt(np.prod([self.counts[x] for x in alone])))
-        parts = (self._norm(ball, own, other, bool(alone)), ball.moved, ball.norm)
-        first, *others = (align(p, lead_of(own), self.lead) for p in parts)
-        return first * more, others[0] * more, others[1] * more
-
-    def _norm(self, ball: Ball, own: Labels, other: Labels, alone: bool) -> Array:
-        """The spectral norm where the operand is a matrix from its summed to its own labels."""
-        rest = rest_of(own)
-        rows = [x for x in rest if x not in other]
-        columns = [x for x in rest if x in other and x not in self.labels]
-        lead = len(lead_of(own))
-        if alone or not rows or not columns or len(rows) + len(columns) < len(rest):
-            return length(ball.value, lead)
-        order = (*lead_of(own), *rows, *columns)
-        matrix = align(ball.value, own, order)
-        flat = matrix.reshape(*matrix.shape[:lead], int(np.prod([self.counts[x] for x in rows])), -1)
-        return np.linalg.norm(flat, 2, axis=(-2, -1)) if np.isfinite(flat).all() else length(flat, lead)
-
-    def interval(self, square: bool) -> Interval:
-        """An interval for each entry, from the entries and from the norms of rows and columns."""
-        value = _einsum(self.labels, (self.a.value, self.x), (self.b.value, self.y))
-        by_entry = self._absolute(np.abs(self.a.value), self.b.each)
-        large = np.maximum(np.abs(self.b.low), np.abs(self.b.high))
-        each = by_entry + self._absolute(self.a.each, large)
-        if set(self.lead) <= set(self.labels):
-            each = np.fmin(each, self._by_norms())
-        low, high = value - each, value + each
-        if square and self.x == self.y:
-            low = np.maximum(low, 0.0)
-        if (self.a.low >= 0).all() and (self.b.low >= 0).all():
-            low = np.fmax(low, self._absolute(self.a.low, self.b.low))
-            high = np.fmin(high, self._absolute(self.a.high, self.b.high))
-        return low, high
-
-    def _absolute(self, a: Array, b: Array) -> Array:
-        return np.nan_to_num(_einsum(self.labels, (a, self.x), (b, self.y)), nan=np.inf, posinf=np.inf)
-
-    def _by_norms(self) -> Array:
-        """‖row of A⁰‖‖ΔB‖ + ‖ΔA‖(‖column of B⁰‖ + ‖ΔB‖), where no label is summed alone."""
-        shared = {x for x in self.x if x in self.y}
-        if any(x not in shared and x not in self.labels for x in (*self.x, *self.y)):
-            return np.asarray(np.inf)
-        a, b = self._lines(self.a, self.x), self._lines(self.b, self.y)
-        da = align(self.a.moved, lead_of(self.x), self._kept(lead_of(self.x)))
-        first, second = self._spread(da, lead_of(self.x)), self._spread(self.b.moved, lead_of(self.y))
-        return a * second + first * (b + second)
-
-    def _kept(self, labels: Labels) -> Labels:
-        return tuple(x for x in self.labels if x in labels)
-
-    def _spread(self, values: Array, own: Labels) -> Array:
-        return align(values, own, self.labels)
-
-    def _lines(self, ball: Ball, own: Labels) -> Array:
-        gone = tuple(i for i, x in enumerate(own) if x not in self.labels)
-        lines = np.sqrt(np.sum(np.square(ball.value), axis=gone))
-        return align(lines, tuple(x for x in own if x in self.labels), self.labels)
-
-
-@dataclass(frozen=True)
-class _Slopes:
-    value: Range
-    slopes: tuple[Range, ...]
-    jump: Range | None
-    breaks: Range | None
-    linear: tuple[bool, ...]
-    sizes: tuple[sp.Symbol, ...]
-
-
-@lru_cache(maxsize=10_000)
-def _plan(e: Pointwise, cotangents: frozenset[str]) -> _Slopes:
-    """Ranges of the value and of the slope by each operand, from boxes of operands, sizes and own value."""
-    own = symbol(Ref(e.name, e.labels))
-    known = [symbol(r) for r in e.operands]
-    sizes = sorted(e.expr.free_symbols - set(known), key=str)
-    symbols = (*known, *sizes)
-    slopes = [derivative(e.expr, s, own) for s in known]
-    ranges = tuple(enclosing(slope, (*symbols, own)) for slope in slopes)
-    jump = straddled(e.expr, symbols)
-    through = tuple(r.name in cotangents for r in e.operands)
-    bars = [s for s, t in zip(known, through, strict=True) if t]
-    homogeneous = e.expr.xreplace(dict.fromkeys(bars, sp.Integer(0))) == 0
-    linear = homogeneous and not any(s.has(*bars) for s, t in zip(slopes, through, strict=True) if t and bars)
-    through = through if linear else (False,) * len(through)
-    breaks = straddled(e.expr, symbols, jumps(e.expr)) if jump else None
-    return _Slopes(enclosing(e.expr, symbols), ranges, jump, breaks, through, tuple(sizes))
-
-
-def _product(a: Array, b: Array) -> Array:
-    return np.where((np.asarray(a) == 0) | (np.asarray(b) == 0), 0.0, np.multiply(a, b))
-
-
-def _ball(value: Array, interval: Interval, moved: Array, norm: Array, labels: Labels) -> Ball:
-    """All that is known, each part tightened by the others."""
-    lead = len(lead_of(labels))
-    own = length(value, lead)
-    moved = np.broadcast_to(np.fmin(moved, own + norm), value.shape[:lead])
-    wide = np.reshape(moved, (*moved.shape, *[1] * (value.ndim - lead)))
-    low = np.broadcast_to(np.minimum(np.fmax(interval[0], value - wide), value), value.shape)
-    high = np.broadcast_to(np.maximum(np.fmin(interval[1], value + wide), value), value.shape)
-    moved = np.minimum(moved, length(np.maximum(high - value, value - low), lead))
-    largest = length(np.maximum(np.abs(low), np.abs(high)), lead)
-    norm = np.fmin(np.fmin(norm, own + moved), largest)
-    return Ball(value, low, high, moved, norm)
-
-
-def _moved(value: Array, labels: Labels, radius: float) -> Ball:
-    lead = len(lead_of(labels))
-    moved = np.full(value.shape[:lead], radius)
-    return Ball(value, value - radius, value + radius, moved, length(value, lead) + radius)
-
-
-def _fields(ball: Ball) -> Iterator[Array]:
-    yield from (ball.value, ball.low, ball.high, ball.moved, ball.norm)
-
-
-def _stacked(rows: list[Ball]) -> Ball:
-    return Ball(*(np.stack(parts) for parts in zip(*map(_fields, rows), strict=True)))
-
-
-def _joined(edge: Ball, ball: Ball, shift: int) -> Ball:
-    pairs = zip(_fields(edge), _fields(ball), strict=True)
-    return Ball(*(np.concatenate([a[None], b[:-1]] if shift < 0 else [b[1:], a[None]]) for a, b in pairs))
-
-
-def _union(labels: list[Labels]) -> Labels:
-    return tuple(x for x in LEAD if any(x in own for own in labels))
-
-
-def _einsum(out: Labels, *operands: tuple[Array, Labels]) -> Array:
-    letters: dict[str, str] = {}
-    for _, labels in operands:
-        for x in labels:
-            letters.setdefault(x, chr(ord("a") + len(letters)))
-    spelled = ["".join(letters[x] for x in labels) for _, labels in operands]
-    return np.einsum(f"{','.join(spelled)}->{''.join(letters[x] for x in out)}", *(a for a, _ in operands))

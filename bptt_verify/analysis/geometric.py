@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 LARGEST = 10**6  # steps of a sum of matrix powers
 
 
-class _Numeric(sp.Function):
+class _Numeric(sp.Function):  # type: ignore[misc]  # SymPy has no types
     """A function that takes its value when all arguments are numbers."""
 
     @classmethod
@@ -99,7 +99,7 @@ class _Paths(_Numeric):
 
     def _latex(self, printer: Any, **_: Any) -> str:
         i, j, steps, *entries = map(printer._print, self.args)
-        size = int(round(len(entries) ** 0.5))
+        size = round(len(entries) ** 0.5)
         rows = [r" & ".join(entries[k * size : (k + 1) * size]) for k in range(size)]
         matrix = r"\begin{pmatrix}" + r" \\ ".join(rows) + r"\end{pmatrix}"
         return rf"\left[{self.sign % steps} {matrix}^{{k}}\right]_{{{int(i) + 1}{int(j) + 1}}}"
@@ -129,7 +129,7 @@ class lesser(_Numeric):
     nargs = 2
 
     def _latex(self, printer: Any, **_: Any) -> str:
-        return r"\min\left(%s, %s\right)" % tuple(map(printer._print, self.args))
+        return rf"\min\left({', '.join(map(printer._print, self.args))}\right)"
 
 
 class greater(_Numeric):
@@ -138,10 +138,10 @@ class greater(_Numeric):
     nargs = 2
 
     def _latex(self, printer: Any, **_: Any) -> str:
-        return r"\max\left(%s, %s\right)" % tuple(map(printer._print, self.args))
+        return rf"\max\left({', '.join(map(printer._print, self.args))}\right)"
 
 
-class supremum(sp.Function):
+class supremum(sp.Function):  # type: ignore[misc]
     """``supremum(Lambda((u, …), e), low_u, high_u, …)``: a bound of |e| on a box, by interval arithmetic."""
 
     @classmethod
@@ -196,7 +196,7 @@ def _path(kind: str) -> Callable[..., float]:
 @lru_cache(maxsize=256)
 def _paths(steps: int, entries: tuple[float, ...], kind: str) -> Array:
     """Sums of powers of a nonnegative matrix; an infinite gain that meets 0 gives 0."""
-    size = int(round(len(entries) ** 0.5))
+    size = round(len(entries) ** 0.5)
     gains = np.reshape(entries, (size, size))
     if not np.isfinite(gains).all():
         return np.full((size, size), np.inf)

@@ -1,8 +1,8 @@
 """Bounds of the norms of every value of a Program as SymPy expressions, whatever the steps and the numbers.
 
 A value is bounded for all steps at once. In a loop over time the bounds of what a step computes are affine
-in the norms of what it reads of its neighbour: N_t ≤ c_t + G N_{t±1}, with a nonnegative matrix G of gains, one
-row and column for each carried value. Unrolled, and summed over t,
+in the norms of what it reads of its neighbour: N_t ≤ c_t + G N_{t±1}, with a nonnegative matrix G of
+gains, one row and column for each carried value. Unrolled, and summed over t,
 
     N_t ≤ G^t N_0 + Σ_k G^k max c        Σ_t N_t ≤ Σ_k G^k Σ_t c_t   and   ≤ Σ_t Σ_{k<t} G^k max c,
 
@@ -444,7 +444,7 @@ def hull(a: Range, b: Range) -> Range:
 
 
 def _scaled(interval: Range, count: sp.Expr) -> Range:
-    return tuple(end if end.is_infinite else product(count, end) for end in interval)  # type: ignore[return-value]
+    return tuple(end if end.is_infinite else product(count, end) for end in interval)
 
 
 def _dividing(expr: sp.Expr, inner: sp.Symbol, total: sp.Symbol, share: sp.Symbol) -> sp.Expr:

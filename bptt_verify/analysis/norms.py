@@ -146,7 +146,7 @@ def largest(expr: sp.Expr, ranges: Mapping[sp.Symbol, Range]) -> sp.Expr:
 
 def _useful(expr: sp.Expr, own: Mapping[sp.Symbol, Range]) -> bool:
     """Whether numbers in the place of norms make the expression finite."""
-    tried = {s: tuple(_float(e) for e in r) for s, r in own.items()}
+    tried = {s: (_float(low), _float(high)) for s, (low, high) in own.items()}
     return bool(np.isfinite(magnitude(enclosure(expr, tried))))
 
 
