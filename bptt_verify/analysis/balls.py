@@ -6,12 +6,14 @@
   operands, and by no more than its range over that box allows. Where the box contains a jump only the
   latter holds.
 - A maximum has the maxima of the lower and of the upper ends as its ends.
+- Changes are kept apart by the parameter that they come from: where the p-th one moves by r ρ_p, Σ ρ_p² ≤ 1,
+  ‖Δv‖ ≤ d_0 + Σ_p d_p ρ_p ≤ d_0 + √Σ d_p², which is less than the sum of all. The rules are linear in the d.
 - Norms are at most products of norms, and at most ‖v⁰‖ + ‖Δv‖; changes are at most ‖v⁰‖ + ‖v‖.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -48,6 +50,7 @@ from bptt_verify.program.functions import derivative
 Array = np.ndarray[Any, Any]
 Labels = tuple[str, ...]
 LEAD = (TIME, BATCH)
+REPLACED = 0.6  # of the sum of the shares: a change that is less becomes the share of no single parameter
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,9 @@ class Ball:
         Bounds of the norm of the difference from ``value`` over all labels but T and B.
     norm : array
         The same for the norm of the value.
+    shares : array
+        The same change as a sum of shares, along the first axis: d_0, which is that of no single parameter,
+        and the d_p of each parameter.
     """
 
     value: Array
@@ -71,10 +77,14 @@ class Ball:
     high: Array
     moved: Array
     norm: Array
+    shares: Array
 
     def at(self, t: int) -> Ball:
         """One step of a value with the label T."""
-        return Ball(self.value[t], self.low[t], self.high[t], self.moved[t], self.norm[t])
+        value, low, high, moved, norm = (
+            v[t] for v in (self.value, self.low, self.high, self.moved, self.norm)
+        )
+        return Ball(value, low, high, moved, norm, self.shares[:, t])
 
     @property
     def each(self) -> Array:
@@ -107,12 +117,14 @@ class Rules:
     Attributes
     ----------
     sizes : dict of str to int
+    shares : int
+        How many there are: one for each parameter and one.
     broken : set of str
         The equations that were found to have a jump.
     """
 
-    def __init__(self, program: Program, sizes: dict[str, int]) -> None:
-        self.sizes, self.broken = sizes, set[str]()
+    def __init__(self, program: Program, sizes: dict[str, int], shares: int) -> None:
+        self.sizes, self.shares, self.broken = sizes, shares, set[str]()
         self.lengths = {size_symbol(w): k for w, k in sizes.items()}
         self.facts, self.cotangents = facts_of(program), _cotangents(program)
 
@@ -124,22 +136,22 @@ class Rules:
         value = np.asarray(value, float)
         match e:
             case Pointwise():
-                interval, moved, norm = self._pointwise(e, labels, operands, value)
+                interval, moved, norm, shares = self._pointwise(e, labels, operands, value)
             case Contract():
-                interval, moved, norm = self._contract(labels, operands, e.operands)
+                interval, moved, norm, shares = self._contract(labels, operands, e.operands)
             case Peak():
                 axes = tuple(i for i, x in enumerate(operands[0][1]) if x not in labels)
                 ball = operands[0][0]
                 interval, moved = (ball.low.max(axis=axes), ball.high.max(axis=axes)), ball.moved
-                norm = ball.norm
+                norm, shares = ball.norm, ball.shares
             case _:
                 raise TypeError(f"{type(e).__name__}: no rule")
         known = intersection(interval, self.facts.get(e.name, interval))
-        return _ball(value, known, moved, norm, labels)
+        return _ball(value, known, moved, norm, shares, labels)
 
     def _pointwise(
         self, e: Pointwise, labels: Labels, operands: list[Read], value: Array
-    ) -> tuple[Interval, Array, Array]:
+    ) -> tuple[Interval, Array, Array, Array]:
         plan, rest, lead = self._plan(e), rest_of(labels), len(lead_of(labels))
         boxes: list[Interval] = [
             (align(b.low, own, labels), align(b.high, own, labels)) for b, own in operands
@@ -151,7 +163,7 @@ class Rules:
         if plan.breaks and moving and np.any(plan.breaks(boxes)[0]):
             self.broken.add(e.name)
         moved, norm = np.zeros(value.shape[:lead]), np.zeros(value.shape[:lead])
-        each = np.zeros(value.shape)
+        each, shares = np.zeros(value.shape), np.zeros((self.shares, *value.shape[:lead]))
         axes = tuple(range(lead, value.ndim))
         for (ball, names), slope, through in zip(operands, plan.slopes, plan.linear, strict=True):
             still = not np.any(ball.moved)
@@ -169,12 +181,14 @@ class Rules:
             each = each + change
             whole = align(ball.moved, lead_of(names), lead_of(labels)) * repeated
             moved = moved + np.minimum(_product(largest, whole), length(change, lead))
+            shares = shares + _product(largest, _aligned(ball.shares, names, labels) * repeated)
         around = value - each, value + each
-        return intersection(own, around), moved, norm if any(plan.linear) else np.full_like(norm, np.inf)
+        norm = norm if any(plan.linear) else np.full_like(norm, np.inf)
+        return intersection(own, around), moved, norm, shares
 
     def _contract(
         self, labels: Labels, operands: list[Read], refs: tuple[Ref, ...]
-    ) -> tuple[Interval, Array, Array]:
+    ) -> tuple[Interval, Array, Array, Array]:
         lead, kept = _union([lead_of(own) for _, own in operands]), lead_of(labels)
         summed = tuple(i for i, x in enumerate(lead) if x not in kept)
         counts = {x: self.sizes[size_of(x)] for _, own in operands for x in own}
@@ -183,14 +197,18 @@ class Rules:
             gone = [counts[x] for x in rest_of(own) if x not in labels]
             moved = (np.sqrt(np.prod(gone)) * ball.moved).sum(axis=summed)
             norm = (np.sqrt(np.prod(gone)) * ball.norm).sum(axis=summed)
+            shares = (np.sqrt(np.prod(gone)) * ball.shares).sum(axis=tuple(i + 1 for i in summed))
             axes = tuple(i for i, x in enumerate(own) if x not in labels)
             interval = ball.low.sum(axis=axes), ball.high.sum(axis=axes)
             order = tuple(x for x in own if x in labels)
-            return (align(interval[0], order, labels), align(interval[1], order, labels)), moved, norm
+            ends = align(interval[0], order, labels), align(interval[1], order, labels)
+            return ends, moved, norm, shares
         pair = Pair(operands, labels, lead, counts)
         shape = [counts[x] for x in lead]
-        moved, norm = (np.broadcast_to(v, shape).sum(axis=summed) for v in pair.norms())
-        return pair.interval(refs[0] == refs[1]), moved, norm
+        moved, norm, shares = pair.norms()
+        moved, norm = (np.broadcast_to(v, shape).sum(axis=summed) for v in (moved, norm))
+        shares = np.broadcast_to(shares, (len(shares), *shape)).sum(axis=tuple(i + 1 for i in summed))
+        return pair.interval(refs[0] == refs[1]), moved, norm, shares
 
 
 def _cotangents(program: Program) -> set[str]:
@@ -210,20 +228,24 @@ class Pair:
         (self.a, self.x), (self.b, self.y) = operands
         self.labels, self.lead, self.counts = labels, lead, counts
 
-    def norms(self) -> tuple[Array, Array]:
-        """Bounds of the change and of the norm of each step's and sequence's product."""
+    def norms(self) -> tuple[Array, Array, Array]:
+        """For each step's and sequence's product: bounds of its change and norm, and shares of the change."""
         a, b = self._factor(self.a, self.x, self.y), self._factor(self.b, self.y, self.x)
         whole_a, whole_b = np.minimum(a[0] + a[1], a[2]), np.minimum(b[0] + b[1], b[2])
         moved = np.minimum(a[0] * b[1] + a[1] * whole_b, whole_a * b[1] + a[1] * b[0])
-        return moved, np.minimum(whole_a * b[2], a[2] * whole_b)
+        first = _product(a[0], b[3]) + _product(a[3], whole_b)
+        second = _product(whole_a, b[3]) + _product(a[3], b[0])
+        shares = np.where(together(first) <= together(second), first, second)
+        return moved, np.minimum(whole_a * b[2], a[2] * whole_b), shares
 
-    def _factor(self, ball: Ball, own: Labels, other: Labels) -> tuple[Array, Array, Array]:
-        """Norm of the value as a factor, of its change, and of any value on the ball."""
+    def _factor(self, ball: Ball, own: Labels, other: Labels) -> tuple[Array, Array, Array, Array]:
+        """Norm of the value as a factor, of its change, of any value on the ball; shares of the change."""
         alone = [x for x in rest_of(own) if x not in other and x not in self.labels]
         more = float(np.sqrt(np.prod([self.counts[x] for x in alone])))
         parts = (self._norm(ball, own, other, bool(alone)), ball.moved, ball.norm)
         first, *others = (align(p, lead_of(own), self.lead) for p in parts)
-        return first * more, others[0] * more, others[1] * more
+        shares = _aligned(ball.shares, own, self.lead)
+        return first * more, others[0] * more, others[1] * more, shares * more
 
     def _norm(self, ball: Ball, own: Labels, other: Labels, alone: bool) -> Array:
         """The spectral norm where the operand is a matrix from its summed to its own labels."""
@@ -307,50 +329,73 @@ def _product(a: Array, b: Array) -> Array:
     return np.where((np.asarray(a) == 0) | (np.asarray(b) == 0), 0.0, np.multiply(a, b))
 
 
-def _ball(value: Array, interval: Interval, moved: Array, norm: Array, labels: Labels) -> Ball:
+def together(shares: Array) -> Array:
+    """A bound of the whole change from its shares."""
+    return np.asarray(shares[0] + np.sqrt(np.sum(np.square(shares[1:]), axis=0)))
+
+
+def _aligned(shares: Array, own: Labels, labels: Labels) -> Array:
+    return np.asarray(align(shares, ("", *lead_of(own)), ("", *lead_of(labels))))
+
+
+def _ball(value: Array, interval: Interval, moved: Array, norm: Array, shares: Array, labels: Labels) -> Ball:
     """All that is known, each part tightened by the others."""
     lead = len(lead_of(labels))
     own = length(value, lead)
-    moved = np.broadcast_to(np.fmin(moved, own + norm), value.shape[:lead])
+    shares = np.broadcast_to(shares, (len(shares), *value.shape[:lead]))
+    moved = np.fmin(np.fmin(moved, together(shares)), own + norm)
+    moved = np.broadcast_to(moved, value.shape[:lead])
     wide = np.reshape(moved, (*moved.shape, *[1] * (value.ndim - lead)))
     low = np.broadcast_to(np.minimum(np.fmax(interval[0], value - wide), value), value.shape)
     high = np.broadcast_to(np.maximum(np.fmin(interval[1], value + wide), value), value.shape)
     moved = np.minimum(moved, length(np.maximum(high - value, value - low), lead))
     largest = length(np.maximum(np.abs(low), np.abs(high)), lead)
     norm = np.fmin(np.fmin(norm, own + moved), largest)
-    return Ball(value, low, high, moved, norm)
+    alone = np.concatenate([moved[None], np.zeros((len(shares) - 1, *moved.shape))])
+    shares = np.where(moved < REPLACED * together(shares), alone, shares)
+    shares = np.where(np.isfinite(together(shares)), shares, alone)
+    return Ball(value, low, high, moved, norm, shares)
 
 
 def still(ball: Ball, labels: Labels) -> Ball:
     """A value held where it is."""
-    return moved(ball.value, labels, 0.0)
+    return moved(ball.value, labels, 0.0, len(ball.shares))
 
 
-def tightened(ball: Ball, bound: Array, labels: Labels) -> Ball:
-    """The same with another bound of its change."""
-    return _ball(ball.value, (ball.low, ball.high), np.fmin(ball.moved, bound), ball.norm, labels)
+def tightened(ball: Ball, bound: Array, shares: Array, labels: Labels) -> Ball:
+    """The same with another bound of its change, and other shares of it where they are less."""
+    least = np.where(together(shares) < together(ball.shares), shares, ball.shares)
+    known = (ball.low, ball.high)
+    return _ball(ball.value, known, np.fmin(ball.moved, bound), ball.norm, least, labels)
 
 
-def moved(value: Array, labels: Labels, radius: float) -> Ball:
-    """A value that moves by at most ``radius``."""
+def moved(value: Array, labels: Labels, radius: float, count: int, share: int = 0) -> Ball:
+    """A value that moves by at most ``radius``, as the one of ``count`` shares."""
     lead = len(lead_of(labels))
+    shares = np.zeros((count, *value.shape[:lead]))
+    shares[share] = radius
     moved = np.full(value.shape[:lead], radius)
-    return Ball(value, value - radius, value + radius, moved, length(value, lead) + radius)
+    return Ball(value, value - radius, value + radius, moved, length(value, lead) + radius, shares)
 
 
 def _fields(ball: Ball) -> Iterator[Array]:
-    yield from (ball.value, ball.low, ball.high, ball.moved, ball.norm)
+    yield from (ball.value, ball.low, ball.high, ball.moved, ball.norm, np.moveaxis(ball.shares, 0, -1))
+
+
+def _of(fields: Iterable[Array]) -> Ball:
+    value, low, high, moved, norm, shares = fields
+    return Ball(value, low, high, moved, norm, np.moveaxis(shares, -1, 0))
 
 
 def stacked(rows: list[Ball]) -> Ball:
     """The values of all steps as one."""
-    return Ball(*(np.stack(parts) for parts in zip(*map(_fields, rows), strict=True)))
+    return _of(np.stack(parts) for parts in zip(*map(_fields, rows), strict=True))
 
 
 def joined(edge: Ball, ball: Ball, shift: int) -> Ball:
     """What is read at a neighbouring step, the boundary's among it."""
     pairs = zip(_fields(edge), _fields(ball), strict=True)
-    return Ball(*(np.concatenate([a[None], b[:-1]] if shift < 0 else [b[1:], a[None]]) for a, b in pairs))
+    return _of(np.concatenate([a[None], b[:-1]] if shift < 0 else [b[1:], a[None]]) for a, b in pairs)
 
 
 def _union(labels: list[Labels]) -> Labels:

@@ -27,6 +27,7 @@ from bptt_verify.analysis.given import kernel_of, prepared
 from bptt_verify.analysis.normpass import NormPass
 from bptt_verify.analysis.norms import numeric
 from bptt_verify.analysis.normvalues import Values, expanded, needed, norm_values, value_of
+from bptt_verify.codegen import Kernel
 from bptt_verify.derivation import adjoint
 from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence
@@ -145,7 +146,7 @@ def lipschitz_bound(rec: Recurrence, radius: float, /, **arrays: Any) -> Bound:
     ArrayError
         If an array is missing, unknown, complex, or has a wrong shape or dtype.
     """
-    kernel = kernel_of(rec, "lipschitz_bound")
+    kernel = _kernel(rec) if isinstance(rec, Recurrence) else kernel_of(rec, "lipschitz_bound")
     size = _radius(radius)
     given = prepared(kernel, "lipschitz_bound", arrays)
     form = norm_form(rec.program)
@@ -216,10 +217,18 @@ class NormForm:
         return known
 
 
+_adjoint = lru_cache(maxsize=64)(adjoint)
+
+
+@lru_cache(maxsize=64)
+def _kernel(rec: Recurrence) -> Kernel:
+    return kernel_of(rec, "lipschitz_bound")
+
+
 @lru_cache(maxsize=64)
 def norm_form(program: Program) -> NormForm:
     """The pass over the adjoint Program, made once."""
-    whole = adjoint(program)
+    whole = _adjoint(program)
     passed = NormPass(whole)
     found = passed.run()
     results = dict(whole.results)
@@ -250,7 +259,7 @@ def _broken_by_norm(program: Program, passed: NormPass) -> list[str]:
 
 def _data(program: Program, arrays: Mapping[str, Array], radius: float) -> tuple[dict[str, float], list[str]]:
     """The data form: bounds by parameter, and why they are infinite."""
-    whole = adjoint(program)
+    whole = _adjoint(program)
     balls, jumping = deviations(whole, arrays, radius, program)
     results = dict(whole.results)
     params = [a.name for a in program.arrays if a.role == "param"]

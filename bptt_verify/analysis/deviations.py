@@ -55,11 +55,13 @@ class _Pass:
         self.program, self.values = program, evaluate(program, arrays)
         self.sizes: dict[str, int] = {}
         self.balls: dict[str, Ball] = {}
+        params = [a.name for a in program.arrays if a.role == "param"]
         for a in program.arrays:
             value = np.asarray(self.values[a.name], float)
             self.sizes.update(zip(map(size_of, a.labels), value.shape, strict=True))
-            self.balls[a.name] = moved(value, a.labels, radius if a.role == "param" else 0.0)
-        self.rules = Rules(program, self.sizes)
+            place = params.index(a.name) + 1 if a.name in params else 0
+            self.balls[a.name] = moved(value, a.labels, radius if place else 0.0, len(params) + 1, place)
+        self.rules = Rules(program, self.sizes, len(params) + 1)
         self.jacobians = Jacobians(forward, arrays, self.balls) if forward else None
 
     def run(self) -> dict[str, Ball]:
@@ -94,9 +96,9 @@ class _Pass:
             if linear:
                 found = [b for v in carried if (b := rows[v][t]) is not None]
                 before = {**self._previous(t), **self._before(carried, states, t, rows)}
-                whole = linear.moved(t, before, [alone[v] for v in carried], found)
+                whole, shares = linear.moved(t, before, [alone[v] for v in carried], found)
                 for v, ball in zip(carried, found, strict=True):
-                    rows[v][t] = tightened(ball, whole, self.program.labels(v)[1:])
+                    rows[v][t] = tightened(ball, whole, shares, self.program.labels(v)[1:])
         for name, row in rows.items():
             self.balls[name] = stacked([b for b in row if b is not None])
 

@@ -13,17 +13,23 @@ all states of the loop stacked. The adjoint recursion is the same with J_tᵀ, i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from bptt_verify.analysis.balls import Ball, Rules, moved
+from bptt_verify.analysis.balls import Ball, Rules, moved, together
 from bptt_verify.analysis.terms import trajectory
-from bptt_verify.derivation import previous, state_jacobians
+from bptt_verify.derivation import OneStep, previous, state_jacobians
 from bptt_verify.program import TIME, Program, evaluate, size_of
 
 Array = np.ndarray[Any, Any]
 WORK = 2e8  # operations of the products of Jacobians over all lags, and entries of all Jacobians
+
+
+@lru_cache(maxsize=64)
+def _local(forward: Program, states: tuple[str, ...]) -> OneStep:
+    return state_jacobians(forward).keeping({f"d{s}/d{r}" for s in states for r in states})
 
 
 class Jacobians:
@@ -54,7 +60,7 @@ class _Steps:
     """Values and changes of the Jacobians, step by step."""
 
     def __init__(self, whole: Jacobians, states: list[str]) -> None:
-        local = state_jacobians(whole.forward).keeping({f"d{s}/d{r}" for s in states for r in states})
+        local = _local(whole.forward, tuple(states))
         before, _ = trajectory(whole.forward, whole.arrays)
         self.width = {s: whole.arrays[f"{s}0"][0].size for s in states}
         self.states, self.program, self.keys = states, local.program, dict(local.program.results)
@@ -64,11 +70,12 @@ class _Steps:
         self.values = evaluate(self.program, known)
         self.balls: dict[str, Ball] = {}
         sizes: dict[str, int] = {}
+        count = sum(a.role == "param" for a in self.program.arrays) + 1
         for a in self.program.arrays:
             value = np.asarray(self.values[a.name], float)
             sizes.update(zip(map(size_of, a.labels), value.shape, strict=True))
-            self.balls[a.name] = whole.balls.get(a.name) or moved(value, a.labels, 0.0)
-        self.rules = Rules(self.program, sizes)
+            self.balls[a.name] = whole.balls.get(a.name) or moved(value, a.labels, 0.0, count)
+        self.rules = Rules(self.program, sizes, count)
         for e in self.program.equations:
             if TIME not in e.labels:
                 operands = [(self.balls[r.name], r.labels) for r in e.operands]
@@ -112,35 +119,49 @@ class Chain:
         starts = dict(zip(steps.states, np.cumsum([0, *width.values()]), strict=False))
         self.order = np.concatenate([starts[s] + np.arange(width[s]) for s in states])
         self.change: Array | float = 0.0
+        self.shares: Array | float = 0.0
         self.products: Array | None = None
         self.sources: list[Array] = []
 
-    def moved(self, t: int, before: Mapping[str, Ball], alone: list[Ball], found: list[Ball]) -> Array:
-        """A bound of the change of all that step t carries on, stacked, of each sequence."""
+    def moved(
+        self, t: int, before: Mapping[str, Ball], alone: list[Ball], found: list[Ball]
+    ) -> tuple[Array, Array]:
+        """A bound of the change of all that step t carries on, stacked, of each sequence; and its shares."""
         if self.direction > 0:
             self.steps.find(t, before)
         matrix, change = self.steps.rows[t]
         matrix = matrix[:, self.order][:, :, self.order]
         matrix = matrix if self.direction > 0 else matrix.mT
-        own, whole = _together(alone), _together(found)
-        fresh = own + _times(change, self.change)
-        by_norm = _times(_spectral(matrix), self.change) + fresh
-        bound: Array = np.fmin(whole, by_norm)
+        whole, shares = _together(found), _shares(found)
+        fresh = _together(alone) + _times(change, self.change)
+        fresh_shares = _shares(alone) + _times(change, self.shares)
+        size = _spectral(matrix)
+        bound: Array = np.fmin(whole, _times(size, self.change) + fresh)
+        shares = _less(shares, _times(size, self.shares) + fresh_shares)
         if self.lags:
-            bound = np.fmin(bound, self._unrolled(matrix, fresh))
-        self.change = bound
-        return np.asarray(bound)
+            sums = self._unrolled(matrix, np.concatenate([fresh[None], fresh_shares]))
+            bound, shares = np.fmin(bound, sums[0]), _less(shares, sums[1:])
+        self.change, self.shares = np.fmin(bound, together(shares)), shares
+        return np.asarray(self.change), shares
 
     def _unrolled(self, matrix: Array, fresh: Array) -> Array:
         one = np.broadcast_to(np.eye(matrix.shape[-1]), (1, *matrix.shape))
         later = one if self.products is None else np.concatenate([matrix @ self.products, one])
         self.products = later
         self.sources.append(fresh)
-        return np.asarray(np.sum(_times(_spectral(later), np.stack(self.sources)), axis=0))
+        return np.asarray(np.sum(_times(_spectral(later)[:, None], np.stack(self.sources)), axis=0))
 
 
 def _together(balls: list[Ball]) -> Array:
     return np.asarray(np.sqrt(np.sum([b.moved**2 for b in balls], axis=0)))
+
+
+def _shares(balls: list[Ball]) -> Array:
+    return np.asarray(np.sqrt(np.sum([b.shares**2 for b in balls], axis=0)))
+
+
+def _less(a: Array, b: Array) -> Array:
+    return np.asarray(np.where(together(b) < together(a), b, a))
 
 
 def _times(a: Any, b: Any) -> Array:

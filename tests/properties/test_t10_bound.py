@@ -163,7 +163,7 @@ def test_a_rule_without_one_of_its_factors_is_exceeded(monkeypatch):
 
     def halved(self):
         a, b = self._factor(self.a, self.x, self.y), self._factor(self.b, self.y, self.x)
-        return a[0] * b[1], a[2] * b[2]
+        return a[0] * b[1], a[2] * b[2], a[0] * b[3]
 
     monkeypatch.setattr(balls.Pair, "norms", halved)
     monkeypatch.setattr(balls.Pair, "interval", lambda self, square: (-np.inf, np.inf))
