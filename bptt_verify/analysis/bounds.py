@@ -22,8 +22,8 @@ import sympy as sp
 
 from bptt_verify.analysis.balls import Ball
 from bptt_verify.analysis.deviations import deviations
-from bptt_verify.analysis.enclosures import jumps, straddled
 from bptt_verify.analysis.given import kernel_of, prepared
+from bptt_verify.analysis.jumps import jumps, straddled
 from bptt_verify.analysis.normpass import NormPass
 from bptt_verify.analysis.norms import numeric
 from bptt_verify.analysis.normvalues import Values, expanded, needed, norm_values, value_of

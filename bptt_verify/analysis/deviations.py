@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from bptt_verify.analysis.balls import Ball, Read, Rules, joined, moved, stacked, still, tightened
+from bptt_verify.analysis.balls import Ball, Read, joined, moved, stacked, still, tightened
+from bptt_verify.analysis.rules import Rules
 from bptt_verify.analysis.unrolling import Jacobians
 from bptt_verify.program import TIME, Equation, Program, Ref, components, evaluate, size_of
 

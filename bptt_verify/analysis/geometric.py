@@ -25,6 +25,11 @@ class _Numeric(sp.Function):  # type: ignore[misc]  # SymPy has no types
     @classmethod
     def eval(cls, *args: sp.Expr) -> sp.Expr | None:
         """The value, if there is one."""
+        return cls.number(*args)
+
+    @classmethod
+    def number(cls, *args: sp.Expr) -> sp.Expr | None:
+        """The value of arguments that are all numbers."""
         if all(a.is_number or a.is_infinite for a in args):
             return sp.Float(NUMBERS[cls](*map(float, args))) if sp.nan not in args else sp.nan
         return None
@@ -38,7 +43,7 @@ class geometric(_Numeric):
     @classmethod
     def eval(cls, ratio: sp.Expr, steps: sp.Expr) -> sp.Expr | None:
         """The value, if there is one; T where the ratio is 1."""
-        return steps if ratio == 1 else super().eval(ratio, steps)
+        return steps if ratio == 1 else cls.number(ratio, steps)
 
     def _eval_rewrite_as_Piecewise(self, ratio: sp.Expr, steps: sp.Expr, **_: Any) -> sp.Expr:
         return sp.Piecewise((steps, sp.Eq(ratio, 1)), ((1 - ratio**steps) / (1 - ratio), True))
@@ -60,7 +65,7 @@ class geometric_total(_Numeric):
     @classmethod
     def eval(cls, ratio: sp.Expr, steps: sp.Expr) -> sp.Expr | None:
         """The value, if there is one; T (T + 1) / 2 where the ratio is 1."""
-        return steps * (steps + 1) / 2 if ratio == 1 else super().eval(ratio, steps)
+        return steps * (steps + 1) / 2 if ratio == 1 else cls.number(ratio, steps)
 
     def _eval_rewrite_as_Piecewise(self, ratio: sp.Expr, steps: sp.Expr, **_: Any) -> sp.Expr:
         inner = (1 - ratio**steps) / (1 - ratio)
@@ -85,7 +90,7 @@ class power_peak(_Numeric):
     @classmethod
     def eval(cls, ratio: sp.Expr, steps: sp.Expr) -> sp.Expr | None:
         """The value, if there is one; 1 where the ratio is 1."""
-        return sp.Integer(1) if ratio == 1 else super().eval(ratio, steps)
+        return sp.Integer(1) if ratio == 1 else cls.number(ratio, steps)
 
     def _latex(self, printer: Any, **_: Any) -> str:
         ratio, steps = map(printer._print, self.args)

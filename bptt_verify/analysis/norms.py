@@ -94,6 +94,15 @@ def size(interval: Range) -> sp.Expr:
     return high if low == -high else larger(_absolute(low), _absolute(high))
 
 
+def hull(a: Range, b: Range) -> Range:
+    """The smallest range around two, symmetric where it depends on norms."""
+    (low, high), (least, most) = a, b
+    if all(end.is_number or end.is_infinite for end in (low, high, least, most)):
+        return min(low, least), max(high, most)
+    whole = larger(size(a), size(b))
+    return (-whole, whole)
+
+
 def _absolute(end: sp.Expr) -> sp.Expr:
     if end.is_number or end.is_infinite:
         return abs(end)

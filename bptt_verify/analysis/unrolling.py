@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from bptt_verify.analysis.balls import Ball, Rules, moved, together
+from bptt_verify.analysis.balls import Ball, moved, together
+from bptt_verify.analysis.rules import Rules
 from bptt_verify.analysis.terms import trajectory
 from bptt_verify.derivation import OneStep, previous, state_jacobians
 from bptt_verify.program import TIME, Program, evaluate, size_of

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bptt_verify as bv
-from bptt_verify.analysis import balls, lipschitz_bound
+from bptt_verify.analysis import lipschitz_bound, rules
 from bptt_verify.cells import elman, linear
 
 ROUNDING = 1 + 1e-12
@@ -165,8 +165,8 @@ def test_a_rule_without_one_of_its_factors_is_exceeded(monkeypatch):
         a, b = self._factor(self.a, self.x, self.y), self._factor(self.b, self.y, self.x)
         return a[0] * b[1], a[2] * b[2], a[0] * b[3]
 
-    monkeypatch.setattr(balls.Pair, "norms", halved)
-    monkeypatch.setattr(balls.Pair, "interval", lambda self, square: (-np.inf, np.inf))
+    monkeypatch.setattr(rules.Pair, "norms", halved)
+    monkeypatch.setattr(rules.Pair, "interval", lambda self, square: (-np.inf, np.inf))
     broken = []
     for name in ("linear", "elman", "gru"):
         bound, search = case(name, 5, 2, 0.05, 0.4, seed=2)

@@ -11,7 +11,7 @@ from cells_for_tests import ALL_CELLS, draw
 import bptt_verify as bv
 from bptt_verify.analysis import Bound, lipschitz_bound
 from bptt_verify.analysis.bounds import norm_form
-from bptt_verify.analysis.enclosures import enclosure, jumps
+from bptt_verify.analysis.enclosures import enclosure
 from bptt_verify.analysis.geometric import (
     geometric,
     geometric_total,
@@ -23,6 +23,7 @@ from bptt_verify.analysis.geometric import (
     power_peak,
     supremum,
 )
+from bptt_verify.analysis.jumps import jumps
 from bptt_verify.cells import elman, gru, linear, lstm
 from bptt_verify.errors import ArrayError, UsageError
 from bptt_verify.program.evaluation import structure
