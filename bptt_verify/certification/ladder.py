@@ -80,9 +80,9 @@ def _run(subject: Subject, progress: Progress) -> Iterator[Rung]:
         start = time.perf_counter()
         # What overflows is not finite, and the rungs say what they do about that; NumPy need not warn too.
         with progress(name), np.errstate(all="ignore"):
-            evidence = look(subject)
+            evidence = tuple(look(subject))
         seconds = round(time.perf_counter() - start, 3)
-        yield Rung(number, name, mandatory, tuple(evidence), "", seconds)
+        yield Rung(number, name, mandatory, evidence, "" if evidence else NOTHING, seconds)
 
 
 def origin(rec: Recurrence) -> str:
@@ -112,4 +112,7 @@ LADDER: tuple[tuple[int, str, bool, Look], ...] = (
     (7, "finite differences", True, rungs.differences),
     (8, "Taylor remainders", True, rungs.slopes),
     (10, "mutants", True, rungs.mutated),
+    (11, "bound on a change of the loss", False, rungs.bounded),
 )
+
+NOTHING = "there is no finite bound"  # what the last rung says by leaving out its evidence

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bptt_verify.analysis import lipschitz_bound
 from bptt_verify.certification.references import REFERENCES, unrolled
 from bptt_verify.check import (
     Arrays,
@@ -43,6 +44,8 @@ from bptt_verify.verdict import Evidence, Finding, Verdict
 from bptt_verify.verify import recurrence_cases, recurrence_problem
 from bptt_verify.verify.adapters import Adapted
 
+RADIUS = 0.1  # of the ball on which the change of the loss is bounded
+POINTS = 20  # of that ball at which the gradient is compared with the bound
 FORWARD_TOLERANCE = 1e-12  # relative to the largest entry; both sides make the same few operations
 SAME = 1e-13  # a mutant whose gradients differ by less everywhere changes no number
 EXACT_SECONDS = 10.0
@@ -226,6 +229,39 @@ def mutated(subject: Subject) -> tuple[Evidence, ...]:
     verdict: Verdict = "refuted" if missed else "verified" if changed else "inconclusive"
     numbers = {"mutants": float(len(wrong)), "caught": float(len(found)), "equivalent": float(len(same))}
     return (Evidence("deliberately wrong gradients", "tested", verdict, summary, findings, numbers),)
+
+
+def bounded(subject: Subject) -> tuple[Evidence, ...]:
+    """Rung 11: a local Lipschitz constant of the loss (T10) at one case; nothing where none is finite."""
+    rec, rng = subject.kernel.recurrence, subject.rng(11)
+    case = next(c for c in subject.cases if c.name.startswith("batch"))
+    bound = lipschitz_bound(rec, RADIUS, **case.arrays)
+    if not np.isfinite(bound.value):
+        return ()
+    params = {p: case.arrays[p] for p in rec.params}
+    points = ({**case.arrays, **_moved(params, rng)} for _ in range(POINTS))
+    largest = max(_size({p: subject.gradient(a)[1][p] for p in params}) for a in points)
+    holds = bool(largest <= bound.value)
+    summary = (
+        f"|F(x) - F(y)| ≤ {bound.value:.4g} ‖x - y‖ within {RADIUS:g} of the parameters of case "
+        f"{case.name!r} ({bound.kind} form); ‖∇F‖ reaches {largest:.4g} at {POINTS} points of that ball"
+    )
+    findings = () if holds else (Finding(f"the gradient is larger than its bound {bound.value:.6g}"),)
+    numbers = {"bound": bound.value, "largest_gradient": largest, "radius": RADIUS}
+    verdict: Verdict = "verified" if holds else "refuted"
+    return (Evidence("change of the loss", "tested", verdict, summary, findings, numbers),)
+
+
+def _moved(params: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """The parameters moved by a random vector as long as the radius."""
+    change = {p: rng.normal(size=np.shape(a)) for p, a in params.items()}
+    length = _size(change)
+    return {p: a + RADIUS * change[p] / length for p, a in params.items()}
+
+
+def _size(arrays: Mapping[str, Any]) -> float:
+    """The Euclidean norm of all arrays together."""
+    return float(np.sqrt(sum(float(np.sum(np.square(a))) for a in arrays.values())))
 
 
 def _evaluated(program: Program) -> Any:

@@ -47,9 +47,7 @@ def table(cell, label, rounds):
         "half, last": lambda: half.loss_and_grad(**last, rng=rng),
     } | {name: (lambda k=k: k.loss_and_grad(**every)) for name, k in others.items()}
     seconds = medians(calls, rounds)
-    print(
-        f"\n{cell}, T = {STEPS}, (B, d, n) = {(B, d, n)}, float64: products, time, ratio to Full()"
-    )
+    print(f"\n{cell}, T = {STEPS}, (B, d, n) = {(B, d, n)}, float64: products, time, ratio to Full()")
     row("forward pass alone", "forward", seconds, "full", 0)
     row("Full()", "full", seconds, "full", STEPS)
     row("gates all open", "open", seconds, "full", STEPS)

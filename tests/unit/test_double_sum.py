@@ -81,7 +81,7 @@ def test_a_mistake_in_the_double_sum_is_noticed(rec, mistake):
 
 def test_a_loss_that_reads_the_previous_state_counts_in_the_step_before():
     rec = ALL_CELLS["output_is_previous_state"]
-    arrays, source, right = arrays_of(rec), kernel(rec).source, "c[s][:-1] += grads[f\"{s}@-1\"][1:]"
+    arrays, source, right = arrays_of(rec), kernel(rec).source, 'c[s][:-1] += grads[f"{s}@-1"][1:]'
     assert source.count(right) == 1
     broken = load(source.replace(right, "pass"), "<c_t without ∂L_{t+1}/∂h_t>")
     _, wanted = kernel(rec, "recursion").loss_and_grad(**arrays)

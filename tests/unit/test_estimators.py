@@ -73,7 +73,7 @@ def by_definition(reach, steps):
 
 def test_the_terms_of_a_window_and_of_chunks():
     for steps, k1 in product(range(1, 9), range(1, 10)):
-        assert np.array_equal(kept(Window(k1), steps), by_definition(lambda t, i: t - i < k1, steps))
+        assert np.array_equal(kept(Window(k1), steps), by_definition(lambda t, i: t - i < k1, steps))  # noqa: B023
         for k2 in range(k1, 12):
             end = {t: next(e for e in range(k1, 99, k1) if e >= t) for t in range(1, steps + 1)}
             wanted = by_definition(lambda t, i: i >= end[t] - k2 + 1, steps)  # noqa: B023
