@@ -7,7 +7,10 @@ from steps_for_tests import Steps, absolute, direct, kernel_of, product, sequenc
 
 from bptt_verify.cells import CATALOGUE
 
-sizes = st.fixed_dictionaries({word: st.integers(1, 3) for word in "dnmq"} | {"v": st.integers(2, 4)})
+radii = st.sampled_from([0.3, 0.9, 1.0, 1.2])  # spectral radius of the recurrent matrices
+sizes = st.fixed_dictionaries(
+    {word: st.integers(1, 3) for word in "dnmq"} | {"v": st.integers(2, 4), "radius": radii}
+)
 seeds = st.integers(0, 2**32 - 1)
 names = st.sampled_from(list(CATALOGUE))
 
@@ -60,11 +63,23 @@ def drawn(name, T, B, sizes, seed):
     """Arrays, and of each sequence its steps and direct parts."""
     rec = CATALOGUE[name]
     arrays = draw(rec, np.random.default_rng(seed), T, B, sizes, scale=0.5)
+    if "radius" in sizes:
+        arrays |= {p: scaled(arrays[p], sizes["radius"]) for p, words in rec.params.items() if twice(words)}
     parts = []
     for b in range(B):
         one = sequence(rec, arrays, b)
         parts.append((steps_of(rec, one), direct(rec, one, kernel_of(name).forward(**one).outputs)))
     return arrays, parts
+
+
+def twice(words):
+    """Whether a parameter is a square matrix of one size."""
+    return len(words) == 2 and words[0] == words[1]
+
+
+def scaled(matrix, radius):
+    """The same matrix with this spectral radius."""
+    return matrix * (radius / np.abs(np.linalg.eigvals(matrix)).max())
 
 
 def sized(steps, c):
