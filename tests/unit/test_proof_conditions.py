@@ -723,8 +723,81 @@ def independence(draw):
     return kernel.independence(_formed(mean), factor, (definition,), given_of(draw))
 
 
+def unsigned(draw):
+    """A number that cannot be negative by its form, or just any number."""
+    one, other = Norm(term_of(draw, depth=1)), Norm(term_of(draw, (), 1))
+    X = term_of(draw, draw(MATRICES), 1)
+    square = Trace(Transpose(X) * X)
+    return _formed(draw(st.sampled_from([one, one * other, one + other, other**2, square, other.args[0]])))
+
+
+def not_negative(draw):
+    return kernel.not_negative(unsigned(draw), given_of(draw))
+
+
+def absolute(draw):
+    return kernel.absolute(Norm(unsigned(draw)), given_of(draw))
+
+
+def at_most_absolute(draw):
+    return kernel.at_most_absolute(term_of(draw, (), 1), given_of(draw))
+
+
+def norm_of_multiple(draw):
+    return kernel.norm_of_multiple(Norm(_formed(term_of(draw, (), 1) * term_of(draw))), given_of(draw))
+
+
+def assumed_order(draw):
+    """``x_e ≤ y_e``, ``y_e ≤ x_e``."""
+    x, y, at = Letter("x"), Letter("y"), draw(positions())
+    pair = (x(at), y(at)), (y(at), x(at))
+    return [kernel.assume(kernel.statement(a, "≤", b)) for a, b in pair]
+
+
+def both_ways(draw):
+    return kernel.both_ways(*assumed_order(draw))
+
+
+def combine(draw):
+    """A multiple of an assumed inequality, and something that is not negative, added to any number."""
+    known, left, more = assumed_order(draw)[0], term_of(draw, (), 1), unsigned(draw)
+    factor, s = unsigned(draw), known.statement
+    added = factor * (s.right - s.left) + draw(st.sampled_from([more, more, 2 * more, sp.S.Zero]))
+    positive = kernel.not_negative(more, ())
+    return kernel.combine(left, left + added, ((factor, known), (1, positive)))
+
+
+def root(draw):
+    """From squares that are ordered, the numbers whose squares they are."""
+    a, b = term_of(draw, (), 1), unsigned(draw)
+    total = a**2 + b**2
+    squares = kernel.combine(a**2, _formed(total), ((b**2,),)) if draw(st.booleans()) else None
+    known = squares or kernel.combine(b**2, 4 * b**2, ((3 * b**2,),))
+    return kernel.root(known, b, 2 * b) if squares is None else kernel.root(known, a, b)
+
+
+def trace_of_multiple(draw):
+    inner = _formed(term_of(draw, (), 1) * term_of(draw, ("n", "n"), 1))
+    return kernel.trace_of_multiple(Trace(inner), given_of(draw))
+
+
+def trace_of_transpose(draw):
+    return kernel.trace_of_transpose(Trace(term_of(draw, ("n", "n"), 1)), given_of(draw))
+
+
+def trace_of_numbers(draw):
+    u, v = Letter("u", "n", "1"), Letter("v", "n", "1")
+    a, b, c, d = (draw(st.sampled_from([u, v]))(draw(positions())) for _ in range(4))
+    product = Transpose(a) * b * Transpose(c) * d
+    return kernel.trace_of_numbers(Trace(product), draw(st.integers(1, 3)), given_of(draw))
+
+
 RULES = {
+    "absolute": [absolute],
     "assume": [assume_],
+    "at_most_absolute": [at_most_absolute],
+    "both_ways": [both_ways],
+    "combine": [combine],
     "constants_out": [mean_rule(kernel.constants_out, "product", "product", "any")],
     "discharge": [discharge],
     "distribute": [distribute],
@@ -739,7 +812,9 @@ RULES = {
     "mean_of_constant": [mean_rule(kernel.mean_of_constant, "any", "sum", "total", "product")],
     "mean_of_sum": [mean_rule(kernel.mean_of_sum, "sum", "total")],
     "mean_of_transpose": [mean_rule(kernel.mean_of_transpose, "transpose")],
+    "norm_of_multiple": [norm_of_multiple],
     "norm_of_number": [norm_of_number],
+    "not_negative": [not_negative],
     "one_factor": [one_factor],
     "one_term": [one_term],
     "peel_newest": [product_rule(kernel.peel_newest, lambda x: at_least(x.high, x.low))],
@@ -748,6 +823,7 @@ RULES = {
     "resize": [resize],
     "rewrite": [rewrite, rewrite_scalars, rewrite_some_terms, rewrite_under_assumptions],
     "ring": [ring, ring_of_two],
+    "root": [root],
     "rotate_trace": [rotate_trace],
     "specialise": [specialise],
     "split_sum": [split_sum],
@@ -756,7 +832,10 @@ RULES = {
     "sum_of_zeros": [sum_of_zeros],
     "symmetric": [symmetric],
     "take_out": [take_out],
+    "trace_of_multiple": [trace_of_multiple],
+    "trace_of_numbers": [trace_of_numbers],
     "trace_of_sum": [trace_of_sum],
+    "trace_of_transpose": [trace_of_transpose],
     "transitive": [transitive],
     "transposition": [transposition],
     "triangle": [triangle],
