@@ -16,15 +16,16 @@ from bptt_verify.verify.channels import Gated
 
 OPEN = 0.5  # the probability of each of the two gates; all others are open
 AGREE, AGREE_SINGLE = 1e-7, 1e-3  # relative to the mean size of a block's entries over the outcomes
-SECONDS = 20.0
+SECONDS = 10.0  # then the pairs looked at must do; neighbours come first, the others in random order
 NAME = "two gates at a time"
 
 
 def pairs_evidence(fn: Gated, problem: Problem, case: Case, rng: np.random.Generator) -> Evidence:
-    """The mean over the four outcomes of two gates, for every pair of gates of one long case.
+    """The mean over the four outcomes of two gates, for the pairs of gates of one long case.
 
     A mean that is right for every schedule is right for schedules in which all other gates are open. That
-    settles every dependence between two gates; one between three or more is seen in fewer steps only.
+    settles every dependence between two gates that were looked at; one between three or more is seen in fewer
+    steps only. A slow function is looked at for all neighbours and as many other pairs as time allows.
     """
     steps, batch = case.arrays["weights"].shape
     size = steps * (batch if fn.law.per_sequence else 1)
@@ -50,7 +51,7 @@ def pairs_evidence(fn: Gated, problem: Problem, case: Case, rng: np.random.Gener
     words = (
         f"the mean over the outcomes of {looked} of {count} pairs of gates at T = {steps}, all others open"
     )
-    return Evidence(NAME, "tested", "verified" if looked == count else "inconclusive", words)
+    return Evidence(NAME, "tested", "verified" if looked >= size - 1 else "inconclusive", words)
 
 
 def _ordered(size: int, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
