@@ -28,9 +28,9 @@ from bptt_verify.render.splitting import FACTORS, TERMS, pieces, relation, width
 # What KaTeX and MathJax both read. `\lt` stands for `<` in Markdown, `\vert` for `|` in its tables.
 SHARED = r"""
 \alpha \approx \backslash \bar \begin \beta \cdot \cdots \cos \cosh \delta \dot \ell \end \epsilon \equiv
-\eta \exp \frac \gamma \ge \geq \gt \hat \in \infty \lambda \ldots \le \left \leq \log \lt \lVert \mathbb \mathit
-\mathrm \max \min \mu \neq \nu \odot \omega \operatorname \overline \partial \phi \pi \prod \psi \quad \rho
-\right \rVert \sigma \sim \sin \sinh \sqrt \sum \tan \tanh \tau \text \tfrac \theta \times \top \varepsilon
+\eta \exp \frac \gamma \ge \geq \gt \hat \in \infty \lambda \ldots \le \left \leq \log \lt \lVert \mathbb
+\mathit \mathrm \max \min \mu \neq \nu \odot \omega \operatorname \overline \partial \phi \pi \prod \psi \quad
+\rho \right \rVert \sigma \sim \sin \sinh \sqrt \sum \tan \tanh \tau \text \tfrac \theta \times \top \varepsilon
 \vert \Vert \xi \zeta \, \\ \_ \% \# \$ \& \{ \}
 """
 HOSTILE = (
