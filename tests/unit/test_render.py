@@ -30,8 +30,8 @@ SHARED = r"""
 \alpha \approx \backslash \bar \begin \beta \cdot \cdots \cos \cosh \delta \dot \ell \end \epsilon \equiv
 \eta \exp \frac \gamma \ge \geq \gt \hat \in \infty \lambda \ldots \le \left \leq \log \lt \lVert \mathbb
 \mathit \mathrm \max \min \mu \neq \nu \odot \omega \operatorname \overline \partial \phi \pi \prod \psi \quad
-\rho \right \rVert \sigma \sim \sin \sinh \sqrt \sum \tan \tanh \tau \text \tfrac \theta \times \top \varepsilon
-\vert \Vert \xi \zeta \, \\ \_ \% \# \$ \& \{ \}
+\rho \right \rVert \sigma \sim \sin \sinh \sqrt \sum \tan \tanh \tau \text \tfrac \theta \times \top
+\varepsilon \vert \Vert \xi \zeta \, \\ \_ \% \# \$ \& \{ \}
 """
 HOSTILE = (
     "<script>alert('x')</script> & \"50%\" of $W_hh$ #1 ~ ^ \\ {a} `b` [c](d) *e* |f| "
