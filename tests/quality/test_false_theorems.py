@@ -10,7 +10,7 @@ import sympy as sp
 
 from bptt_verify.errors import ProofError
 from bptt_verify.proof.calculation import Calculation
-from bptt_verify.proof.claims import change, clip, columns, examples
+from bptt_verify.proof.claims import ball, change, clip, columns, examples, gains, walks
 from bptt_verify.proof.claims.adjoint_form import ADJOINT, LAMBDA, closed_form, gradient
 from bptt_verify.proof.claims.gates import ANY, gradient_of_gates
 from bptt_verify.proof.claims.letters import A, J, T, c, earlier, i, k, product, s, t
@@ -526,6 +526,38 @@ def long_steps(monkeypatch):
     monkeypatch.setattr(change, "SHORT", statement(change.BETA() * change.ETA(), "≤", 4))
 
 
+def steep_elsewhere(monkeypatch):
+    """The gradient that is bounded is not the one between the points."""
+    monkeypatch.setattr(ball, "STEEP", statement(Norm(ball.y(ball.k)), "≤", ball.K(), every=(ball.k,)))
+
+
+def not_convex(monkeypatch):
+    """Two shares of sum 2."""
+    monkeypatch.setattr(ball, "REST", equation(2 - ball.SHARE(), ball.OTHER()))
+
+
+def more_than_the_blocks(monkeypatch):
+    """A whole that is larger than its parts together."""
+    square = equation(ball.SIZE() ** 2, 2 * ball.BLOCKS.right)
+    monkeypatch.setattr(ball, "BLOCKS", square)
+
+
+def twice_the_drive(monkeypatch):
+    """A step adds 2 c, not c."""
+    s = gains.DRIVEN
+    more = s.right + gains.C(gains.k)
+    monkeypatch.setattr(gains, "DRIVEN", statement(s.left, "≤", more, *s.given, every=s.every))
+    gains._one_step_of_all.cache_clear()
+
+
+def other_way_round(monkeypatch):
+    """The gains transposed."""
+    j, u, k = gains.j, gains.u, gains.k
+    turned = Total(gains.ROW(k, j) * gains.GAIN(u, j), j, 1, gains.m)
+    monkeypatch.setattr(gains, "NEXT", equation(turned, gains.ROW(k + 1, u), every=(k, u)))
+    gains._one_step_back.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("spoil", "claim"),
     [
@@ -539,14 +571,22 @@ def long_steps(monkeypatch):
         (no_rate, change.raw),
         (concave, change.descent),
         (long_steps, change.decrease),
+        (steep_elsewhere, ball.mean_value),
+        (not_convex, ball.within),
+        (more_than_the_blocks, ball.blocks),
+        (twice_the_drive, gains.in_total),
+        (other_way_round, gains.among),
     ],
     ids=lambda part: part.__name__,
 )
-def test_the_derivation_for_a_clip_that_is_none_is_refused(spoil, claim, monkeypatch):
+def test_the_derivation_from_a_wrong_premise_is_refused(spoil, claim, monkeypatch):
     assert replay(claim.__wrapped__()).statement == claim().statement
     spoil(monkeypatch)
-    with pytest.raises(ProofError, match=r"occurs nowhere usable|different normal forms|applies nowhere"):
+    reasons = r"occurs nowhere usable|different normal forms|applies nowhere|not about the squares"
+    with pytest.raises(ProofError, match=reasons):
         claim.__wrapped__()
+    gains._one_step_of_all.cache_clear()
+    gains._one_step_back.cache_clear()
 
 
 def drawn_from(values):
@@ -573,10 +613,26 @@ CHANGE, BOUND = change.CHANGE, change.K() * clip.THETA()
             statement(change.F(t), "≤", change.F(t - 1) - change.ETA() * Norm(clip.g(t)), change.LATER),
             examples.clipped_steps,
         ),
+        (statement(ball.SIZE(), "≤", ball.K(ball.k)), walks.blocks),
+        (statement(change.F(0) - change.F(T), "≤", Norm(ball.d())), walks.pieces),
+        (statement(gains.N(t), "≤", power(gains.RHO(), t) * gains.N(0), t), walks.scalar),
+        (statement(Total(gains.N(k), k, 1, T), "≤", gains.POWERS), walks.driven),
+        (statement(gains.N(1, t), "≤", gains.GAIN(1, 1) * gains.N(1, t - 1), at_least(t, 1)), walks.gains),
     ],
-    ids=["no η", "no K", "always θ", "never shorter", "always a descent"],
+    ids=[
+        "no η",
+        "no K",
+        "always θ",
+        "never shorter",
+        "always a descent",
+        "the largest block",
+        "a segment without K",
+        "nothing added",
+        "no total",
+        "one state alone",
+    ],
 )
-def test_what_is_false_of_a_clip_has_a_counterexample(misprint, values):
+def test_what_is_false_has_a_counterexample(misprint, values):
     found = counterexample(misprint, draw=drawn_from(values))
     assert found is not None and found.left > found.right
 

@@ -25,7 +25,7 @@ HEADINGS = [
     "Not covered",
     "Sources",
 ]
-OF_ONE_STEP = ("T8", "T9")  # claims that are not about T steps of a recurrence
+OF_ONE_STEP = ("T8", "T9", "T10")  # claims that are not about T steps of a recurrence
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 
@@ -121,6 +121,7 @@ FALSE = {
         '(statement(square(clips), "≤", 0), of_clips)',
     ),
     "T9": ('statement(change, "≤", K() * η() * θ(), later)', 'statement(change, "≤", K() * θ(), later)'),
+    "T10": ('statement(N(), "≤", K()),', 'statement(N(), "≤", K(k)),'),
 }
 
 
@@ -157,6 +158,7 @@ def test_a_misprint_that_were_true_would_fail(claim, tmp_path):
         "T7": ("Mean(shared(t))", "Mean(z(t))"),
         "T8": ("with_factor(max)", "with_factor(min)"),
         "T9": (new, old),
+        "T10": (new.rstrip(","), old.rstrip(",")),
     }[claim]
     assert right[0] in last
     page = tmp_path / f"{claim}.md"

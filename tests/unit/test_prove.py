@@ -154,8 +154,8 @@ def test_cells_that_are_killed_tell_nothing(folder):
 
 
 def test_no_such_claim_is_2():
-    result = run("T1", "T10", code=2)
-    assert "claim='T10'" in result.stderr and "T1, T2, T3, T4, T5, T6, T7, T8, T9" in result.stderr
+    result = run("T1", "T13", code=2)
+    assert "claim='T13'" in result.stderr and "T1, T2, T3, T4, T5, T6, T7, T8, T9, T10" in result.stderr
     assert result.stdout == ""
 
 

@@ -7,11 +7,13 @@ from functools import cache
 
 from bptt_verify.proof.claims import (
     adjoint_form,
+    ball,
     change,
     chunks,
     clip,
     columns,
     examples,
+    gains,
     gates,
     kink,
     linear,
@@ -19,9 +21,10 @@ from bptt_verify.proof.claims import (
     randomized,
     unrolled,
     variance,
+    walks,
     windows,
 )
-from bptt_verify.proof.claims.letters import T, s, t
+from bptt_verify.proof.claims.letters import T, i, s, t
 from bptt_verify.proof.claims.parts import GeneralClaim, claim
 from bptt_verify.proof.evaluation import euclidean
 from bptt_verify.proof.kernel import Theorem
@@ -244,6 +247,33 @@ CLAIMS: Mapping[str, GeneralClaim] = {
                 (),
                 euclidean,
             ),
+        ),
+        claim(
+            "T10",
+            "Local Lipschitz bound",
+            ("The square of an absolute value", ball.absolute_square),
+            ("The mean value inequality, by a gradient between", ball.mean_value, walks.line, (), euclidean),
+            ("A segment, piece by piece", ball.piece_by_piece, walks.pieces),
+            ("The whole segment", ball.pieces, walks.pieces, ((T, walks.PIECES),)),
+            ("A segment between two points of the ball stays in it", ball.within, walks.in_ball),
+            ("No block moves further than the whole", ball.block_in_ball, walks.blocks, ((ball.P, 4),)),
+            (
+                "The norm in the ball is at most that of the centre and the radius",
+                ball.enlarged,
+                walks.in_ball,
+            ),
+            ("Bounds of the blocks, together", ball.blocks, walks.blocks, ((ball.P, 4),)),
+            ("How far a product moves", ball.of_products),
+            ("A gain at every step", gains.repeated, walks.scalar),
+            ("The sum of geometric terms, one step further", gains.next_powers),
+            ("The same in total over the steps", gains.in_total, walks.driven),
+            ("A state that stays in an interval", gains.stays, walks.convex),
+            ("Several states: a matrix of gains", gains.among, walks.gains, ((i, 1), (gains.m, 2))),
+            ("The closed form of the geometric sum", gains.closed),
+            ("Its value at ρ = 1", gains.at_one),
+            ("Its limit at ρ = 1", gains.near_one),
+            ("A sensitivity by the norms of products of Jacobians", gains.chain),
+            ("A gradient by a bound of every Jacobian", gains.gradient, examples.bounded),
         ),
     )
 }
