@@ -26,7 +26,7 @@ DRAWS = 4
 
 def sizes_of(cell: Cell, how: str) -> dict[str, int]:
     """A length for every size word: all 1, 2 for the states, all 2, or all different."""
-    states = list(dict.fromkeys(w for sizes in cell.rec.states.values() for w in sizes))
+    states = list(dict.fromkeys(w for sizes in cell.rec.carried.values() for w in sizes))
     words = dict.fromkeys(size_of(x) for a in cell.program.arrays for x in a.labels)
     others = [w for w in words if w not in (*states, "T", "B") and not w.isdigit()]
     if how == "distinct":
@@ -118,7 +118,7 @@ class Worlds:
             arithmetic: Arithmetic = Exact(random.getrandbits(60)) if kind == "exact" else Real()
             at = point(self.cell, place, draw)
             if self.still:
-                zero = {f"{s}0": at.arrays[f"{s}0"] * 0 for s in self.cell.rec.states}
+                zero = {f"{s}0": at.arrays[f"{s}0"] * 0 for s in self.cell.rec.carried}
                 at = replace(at, arrays={**at.arrays, **zero})
             try:
                 return usable(World(self.cell, at, arithmetic, self.reduction))

@@ -80,7 +80,7 @@ class Subject:
     def sizes(self, steps: int, batch: int, most: int) -> dict[str, int]:
         """Small sizes for the exact rungs: 2 for the states' sizes, at most ``most`` for the others."""
         rec = self.kernel.recurrence
-        states = {w for words in rec.states.values() for w in words}
+        states = {w for words in rec.carried.values() for w in words}
         classes = {rec.declarations[n].sizes[0] for n in rec.onehot}
         words = dict.fromkeys(w for d in rec.declarations.values() for w in d.sizes)
         return {"T": steps, "B": batch} | {w: 2 if w in states | classes else most for w in words}

@@ -137,6 +137,21 @@ def _scatter(classes: Any, rows: Any, count: int) -> Any:
     sums[present] = np.add.reduceat(rows[order], starts, axis=0)
     return sums
 ''',
+    "_with_mask": '''
+def _with_mask(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays with the mask as (T, B): 1 where a target is fed, 0 where the output is."""
+    found = dict(given)
+    mask, like = np.asarray(found.get("mask")), np.shape(found.get(next(iter(SHAPES))))
+    if mask.dtype.kind not in "fciub":
+        raise TypeError("mask: missing; expected 0 and 1 of shape (T) or (T, B): 1 feeds the target.")
+    if np.any((mask != 0) & (mask != 1)):
+        wrong = mask[(mask != 0) & (mask != 1)].flat[0]
+        raise ValueError(f"mask: {wrong} is in it; expected 0 (the output is fed) and 1 (the target is).")
+    if mask.ndim == 1 and len(like) > 1:
+        mask = np.repeat(mask[:, None], like[1], axis=1)
+    found["mask"] = mask.astype(np.float32)  # exact, and it leaves the dtype to the other arrays
+    return found
+''',
     "_live": '''
 def _live(loss_at: Any, opens: Any) -> tuple[Any, list[int], int]:
     """Where λ_t may be other than 0, these steps from the last on, and how many send a product on.

@@ -19,11 +19,10 @@ from bptt_verify.codegen.truncated import TruncatedModule, truncated_programs
 from bptt_verify.derivation import adjoint, cotangent_adjoint, gated_adjoint, tangent
 from bptt_verify.errors import ArrayError, UnsupportedError, UsageError
 from bptt_verify.estimators import KINDS, Estimator, Full, Randomized, gated
-from bptt_verify.language import Recurrence
+from bptt_verify.language import MASK, Recurrence, inward, outward, with_feedback
 from bptt_verify.program import Program, digest
 
 BACKENDS = ("numpy",)
-FEEDBACK = ("free",)
 STYLES = ("fast", "plain")
 METHODS = ("recursion", "double_sum")
 
@@ -79,7 +78,8 @@ class Kernel:
             terms (``1/(T B)`` if left out). float32 or float64; the result has the same dtype.
             ``workspace``, a dict, replaces the buffers that the kernel keeps between calls. A ``Randomized``
             kernel takes a ``numpy.random.Generator`` as ``rng``, or the gates themselves as ``xi``, (T,) or
-            (T, B): 0 or 1/π_t.
+            (T, B): 0 or 1/π_t. A scheduled kernel takes ``mask``, (T,) or (T, B): 1 where the target of the
+            step before is fed, 0 where its output is; the first row is ignored, since ``<feedback>0`` is fed.
 
         Raises
         ------
@@ -134,8 +134,9 @@ class Kernel:
         names = tuple(self.namespace["SHAPES"])
         self._check_names(caller, arrays)
         with self._errors(caller):
-            ready, _, _ = self.namespace["_prepare"](arrays, names, {}, {})
-        return dict(zip(names, ready, strict=True))
+            given = self.namespace["_with_mask"](arrays) if MASK in names else arrays
+            ready, _, _ = self.namespace["_prepare"](given, names, {}, {})
+        return inward(dict(zip(names, ready, strict=True)))
 
     def _run(self, function: str, *args: Any, **arrays: Any) -> Any:
         if function not in self.namespace:
@@ -147,6 +148,7 @@ class Kernel:
                 raise ArrayError(
                     f"{self.name}.{function}: {what}={given!r:.40}; expected a dict of arrays by name."
                 )
+        args, arrays = (outward(args[0]), *args[1:]) if args else (), outward(arrays)
         workspace = arrays.pop("workspace", None)
         kept = {name: arrays.pop(name) for name in self._drawn(function) if name in arrays}
         if not args or arrays:
@@ -209,7 +211,7 @@ def generate(
     *,
     estimator: Estimator | None = None,
     backend: str = "numpy",
-    feedback: str = "free",
+    feedback: str | None = None,
     style: str = "fast",
     method: str = "recursion",
 ) -> Kernel:
@@ -221,7 +223,9 @@ def generate(
     estimator : Full, Window, Chunks or Randomized, optional
         Which terms of the gradient sum are kept; all of them, if left out.
     backend : {"numpy"}
-    feedback : {"free"}
+    feedback : {"free", "teacher", "scheduled"}, optional
+        What a Feedback is fed (claim T11): the output of the step before (as if left out), its target, or
+        one of them by the array ``mask``. The gradient follows the feedback path where the output is fed.
     style : {"fast", "plain"}
         ``fast`` writes into buffers; ``plain`` prints the same program as plain expressions.
     method : {"recursion", "double_sum"}
@@ -236,7 +240,9 @@ def generate(
     Raises
     ------
     UsageError
-        If an argument is not one of those listed.
+        If an argument is not one of those listed, or ``rec`` has no Feedback to feed targets to.
+    RecurrenceError
+        If targets are to be fed, and it is not clear which.
     """
     if not isinstance(rec, Recurrence):
         raise UsageError(f"generate: rec={rec!r:.60}; expected a Recurrence, made by @recurrence.")
@@ -248,7 +254,6 @@ def generate(
         )
     for what, value, known in (
         ("backend", backend, BACKENDS),
-        ("feedback", feedback, FEEDBACK),
         ("style", style, STYLES),
         ("method", method, METHODS),
     ):
@@ -259,7 +264,7 @@ def generate(
             f"generate: method={method!r} with estimator={estimator!s:.60}; expected method='recursion'. "
             "The double sum writes out the full gradient."
         )
-    return _generate(rec, style, method, estimator)
+    return _generate(with_feedback(rec, feedback), style, method, estimator)
 
 
 def _generate(rec: Recurrence, style: str, method: str, estimator: Estimator) -> Kernel:

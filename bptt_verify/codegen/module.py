@@ -12,11 +12,12 @@ from bptt_verify.codegen.helpers import HELPERS, PREPARE, TRACE
 from bptt_verify.codegen.scope import USED_NAMES
 from bptt_verify.derivation.reverse import DIFFERENTIABLE
 from bptt_verify.errors import UnsupportedError
+from bptt_verify.language import MASK
 from bptt_verify.program import BATCH, TIME, Array, Program, digest, formula, size_of
 
 FORMAT = 1
 WIDTH = 106  # of a line inside a function
-GIVEN = ("input", "target", "param", "initial", "weights")
+GIVEN = ("input", "target", "param", "initial", "mask", "weights")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ class Module:
     def __init__(self, programs: Programs, style: str) -> None:
         self.programs, self.style = programs, style
         self.arrays = [a for a in programs.recurrence.arrays if a.role in GIVEN]
-        self.series_first = sorted(self.arrays, key=lambda a: TIME not in a.labels or a.role == "weights")
+        self.scheduled = any(a.role == "mask" for a in self.arrays)
+        self.series_first = sorted(
+            self.arrays, key=lambda a: TIME not in a.labels or a.role in ("mask", "weights")
+        )
         self.words = list(dict.fromkeys(size_of(x) for a in self.series_first for x in _axes(a)))
         self._check_classes()
         seed_names = (
@@ -138,7 +142,7 @@ class Module:
 
     def tables(self) -> str:
         """The tables of names and shapes."""
-        shapes = [f'    "{a.name}": ({words(_axes(a))}),' for a in self.series_first]
+        shapes = [f'    "{public(a)}": ({words(_axes(a))}),' for a in self.series_first]
         optional = [a.name for a in self.series_first if a.role in ("initial", "weights")]
         classes = {a.name: size_of(a.labels[-1]) for a in self.arrays if a.index}
         return "\n".join(
@@ -217,11 +221,11 @@ class Module:
     ) -> str:
         """A function of all arrays by name, which are collected in the dict ``given``; and of ``more``."""
         arguments = [
-            f"{a.name}: Any" + (" = None" if a.role in ("initial", "weights") else "") for a in self.arrays
+            f"{public(a)}: Any" + (" = None" if a.role in ("initial", "weights") else "") for a in self.arrays
         ]
         arguments += [f"{a}: Any = None" for a in more]
         arguments += ["workspace: dict[str, Any] | None = None"] if self.style == "fast" else []
-        given = [f"{a.name}={a.name}" for a in self.arrays]
+        given = [f"{public(a)}={public(a)}" for a in self.arrays]
         head = "\n".join(wrapped(f"def {name}(", ["*", *arguments], f") -> {returns}:"))
         call = wrapped("given = dict(", given, ")")
         return self.function(head, doc, [*call, *lines])
@@ -255,10 +259,13 @@ class Module:
         text_free = Body(p, self._size, self.style)
         more = self.prelude(p)
         body = "\n".join([*more, *text_free.write(), *(text_free.result(n) for _, n in p.results)])
-        used = [a.name for a in self.arrays if _mentions(body, a.name)]
+        read = [a for a in self.arrays if _mentions(body, a.name)]
+        used = [public(a) for a in read]
+        more += [f"{a.name} = np.roll({MASK}, -1, axis=0)" for a in read if a.role == "mask"]
         sizes = [self.size[w] for w in self.words]
         bound = [s if _mentions(body, s) or s in (TIME, BATCH) else "_" for s in sizes]
-        lines = wrapped("needed = (", _quoted(used), ")")
+        mask = [f"{given} = _with_mask({given})"] if self.scheduled else []
+        lines = [*mask, *wrapped("needed = (", _quoted(used), ")")]
         if seeds:
             shapes = [f'"{k}": ({words(tuple(map(size_of, a.labels)))})' for k, a in seeds.items()]
             lines += wrapped("shapes = {", shapes, "}")
@@ -282,6 +289,11 @@ class Module:
         if any("_sigmoid(" in line for line in lines):
             head = '@np.errstate(over="ignore")  # exp in _sigmoid may overflow, its result does not\n' + head
         return head + "\n" + textwrap.indent("\n".join([*quoted.splitlines(), *lines]), INDENT)
+
+
+def public(a: Array) -> str:
+    """The name under which a caller sends an array."""
+    return MASK if a.role == "mask" else a.name
 
 
 def _mentions(text: str, name: str) -> bool:

@@ -1,7 +1,16 @@
 """How a recurrence is written: declarations, operators, functions, losses, and the tracer."""
 
-from bptt_verify.language.declarations import Declaration, Input, Param, State, Step, Target
-from bptt_verify.language.definition import Recurrence, recurrence
+from bptt_verify.language.declarations import (
+    CARRIED,
+    Declaration,
+    Feedback,
+    Input,
+    Param,
+    State,
+    Step,
+    Target,
+)
+from bptt_verify.language.definition import Recurrence, recurrence, with_feedback
 from bptt_verify.language.elementwise import (
     ElementwiseFunction,
     atan,
@@ -20,14 +29,20 @@ from bptt_verify.language.elementwise import (
     tan,
     tanh,
 )
+from bptt_verify.language.feedback import MASK, MASK_NEXT, MODES, inward, outward, teacher
 from bptt_verify.language.losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
 from bptt_verify.language.reductions import dot, mean, softmax, sum
 from bptt_verify.language.stepping import run
 from bptt_verify.language.values import Value
 
 __all__ = [
+    "CARRIED",
+    "MASK",
+    "MASK_NEXT",
+    "MODES",
     "Declaration",
     "ElementwiseFunction",
+    "Feedback",
     "Input",
     "Param",
     "Recurrence",
@@ -41,8 +56,10 @@ __all__ = [
     "dot",
     "erf",
     "exp",
+    "inward",
     "log",
     "mean",
+    "outward",
     "pointwise",
     "recurrence",
     "relu",
@@ -59,4 +76,6 @@ __all__ = [
     "sum",
     "tan",
     "tanh",
+    "teacher",
+    "with_feedback",
 ]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import keyword
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bptt_verify.errors import NameRefusedError, RecurrenceError, SizeError
 from bptt_verify.language.tracing import describe, here, note_step
 
 Sizes = tuple[str, ...]
+
+CARRIED = ("state", "feedback")  # what a step leaves to the next one
 
 # Arguments of the library's own functions, and names that generated code uses.
 RESERVED = frozenset(
@@ -20,6 +22,8 @@ RESERVED = frozenset(
         "xi",
         "keep",
         "mask",
+        "mask_next",
+        "feedback",
         "radius",
         "workspace",
         "arrays",
@@ -66,11 +70,12 @@ RESERVED = frozenset(
 
 @dataclass(frozen=True)
 class Declaration:
-    """The role and sizes of one argument."""
+    """The role and sizes of one argument; for a Feedback the target it is compared with, if named."""
 
     role: str
     sizes: Sizes
     onehot: bool = False
+    target: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class Step:
     loss : scalar value
     output : value, optional
     **states : value
-        The new value of every declared State.
+        The new value of every declared State; and of a Feedback, where it is not the output itself.
     """
 
     loss: Any
@@ -144,6 +149,26 @@ def Param(sizes: str) -> Any:
     return _declare("param", sizes, 2)
 
 
+def Feedback(sizes: str, *, target: str | None = None) -> Any:
+    """The previous output, fed back: in the body o_{t-1}, at t = 1 the array ``<name>0`` (claim T11).
+
+    Parameters
+    ----------
+    sizes : str
+        The sizes of the output.
+    target : str, optional
+        The Target that takes its place under teacher forcing; the only one of these sizes, if left out.
+
+    Notes
+    -----
+    What is fed is the output, or a function of it: ``Step(u=softmax(o), …)`` for ``u=Feedback("q")``. Under
+    teacher forcing it is the target of the step before, as it stands: the function is for the output only.
+    """
+    if target is not None and not isinstance(target, str):
+        raise RecurrenceError(f"Feedback(target={target!r:.40}); expected the name of a Target, like 'y'.")
+    return replace(_declare("feedback", sizes, 2), target=target)
+
+
 def check_name(name: str, where: str) -> None:
     """Refuse a declared name that cannot appear in generated code as it is."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or keyword.iskeyword(name):
@@ -162,9 +187,9 @@ def check_declarations(declarations: dict[str, Declaration], places: dict[str, s
     roles = {d.role for d in declarations.values()}
     real_sizes = {word for d in declarations.values() if not d.onehot for word in d.sizes}
     for name, d in declarations.items():
-        if d.role == "state" and f"{name}0" in declarations:
+        if d.role in CARRIED and f"{name}0" in declarations:
             raise NameRefusedError(
-                f"{places[name + '0']}: name={name + '0'!r} is the initial value of the state {name!r}. "
+                f"{places[name + '0']}: name={name + '0'!r} is the initial value of the {d.role} {name!r}. "
                 "Rename one of the two."
             )
         if d.onehot and d.sizes[0] not in real_sizes:
@@ -179,7 +204,8 @@ def check_declarations(declarations: dict[str, Declaration], places: dict[str, s
             f"{title}: no Input and no Target is declared; expected at least one, since T and B come from "
             "them."
         )
-    if "state" not in roles:
+    if roles.isdisjoint(CARRIED):
         raise RecurrenceError(
-            f"{title}: no State is declared; expected at least one. Without it nothing recurs."
+            f"{title}: no State (and no Feedback) is declared; expected at least one. Without it nothing "
+            "recurs."
         )

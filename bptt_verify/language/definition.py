@@ -7,12 +7,20 @@ import importlib
 import inspect
 import keyword
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bptt_verify.errors import RecurrenceError, SizeError
-from bptt_verify.language.declarations import Declaration, Sizes, Step, check_declarations, check_name
-from bptt_verify.language.lowering import lower, reachable
+from bptt_verify.errors import RecurrenceError, SizeError, UsageError
+from bptt_verify.language.declarations import (
+    CARRIED,
+    Declaration,
+    Sizes,
+    Step,
+    check_declarations,
+    check_name,
+)
+from bptt_verify.language.feedback import MODES, check_fed, own_values
+from bptt_verify.language.lowering import Traced, lower, reachable
 from bptt_verify.language.tracing import (
     Trace,
     check_bindings,
@@ -40,6 +48,10 @@ class Recurrence:
         Forward pass and loss.
     file, line : str, int
         Where it is defined, as far as known.
+    traced : Traced
+        What the function made; the program of every mode is lowered from it.
+    mode : {"free", "teacher", "scheduled"}
+        What a Feedback is fed; see ``with_feedback``.
     """
 
     name: str
@@ -48,6 +60,8 @@ class Recurrence:
     program: Program
     file: str
     line: int
+    traced: Traced = field(repr=False)
+    mode: str = "free"
 
     def _role(self, role: str) -> dict[str, Sizes]:
         return {n: d.sizes for n, d in self.declarations.items() if d.role == role}
@@ -74,8 +88,18 @@ class Recurrence:
 
     @property
     def feedback(self) -> dict[str, Sizes]:
-        """Names and sizes of fed-back outputs (none yet)."""
+        """Names and sizes of what is fed back."""
         return self._role("feedback")
+
+    @property
+    def carried(self) -> dict[str, Sizes]:
+        """Names and sizes of all that a step leaves to the next one: states, and what is fed back."""
+        return {n: d.sizes for n, d in self.declarations.items() if d.role in CARRIED}
+
+    @property
+    def initial(self) -> tuple[str, ...]:
+        """Names of the initial arrays, ``<name>0`` for all that is carried."""
+        return tuple(f"{n}0" for n in self.carried)
 
     @property
     def onehot(self) -> frozenset[str]:
@@ -97,16 +121,17 @@ class Recurrence:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_found, (self.function.__module__, self.function.__qualname__))
+        return (_found, (self.function.__module__, self.function.__qualname__, self.mode))
 
     def __repr__(self) -> str:
         words = ", ".join(
             f"{n}: {d.role} {' '.join(d.sizes) or 'scalar'}" for n, d in self.declarations.items()
         )
-        return f"<recurrence {self.name}({words})>"
+        mode = f", {self.mode}" if self.feedback else ""
+        return f"<recurrence {self.name}({words}){mode}>"
 
 
-def _found(module: str, path: str) -> Recurrence:
+def _found(module: str, path: str, mode: str = "free") -> Recurrence:
     """The recurrence of a module by name: how one is unpickled."""
     found: Any = importlib.import_module(module)
     for part in path.split("."):
@@ -116,7 +141,42 @@ def _found(module: str, path: str) -> Recurrence:
             f"{module}.{path} is not a recurrence; expected one defined at the top of a module. "
             "Only such a recurrence can be sent to another process."
         )
-    return found
+    return with_feedback(found, mode)
+
+
+def with_feedback(rec: Recurrence, mode: str | None) -> Recurrence:
+    """The recurrence with its Feedback fed in one of three ways (claim T11).
+
+    Parameters
+    ----------
+    rec : Recurrence
+    mode : {"free", "teacher", "scheduled"}
+        ``free`` feeds the output of the step before, as a recurrence is defined; ``teacher`` its target;
+        ``scheduled`` the target where the array ``mask``, (T,) or (T, B), is 1, and the output where it is 0.
+        None: as it is.
+
+    Returns
+    -------
+    Recurrence
+        The same function with another program.
+
+    Raises
+    ------
+    UsageError
+        If the mode is none of these, or there is no Feedback.
+    RecurrenceError
+        If targets are to be fed, and none, or more than one, has the sizes of the Feedback.
+    """
+    if mode is not None and mode not in MODES:
+        raise UsageError(f"{rec.name}: feedback={mode!r:.40}; expected one of {', '.join(map(repr, MODES))}.")
+    if mode is None or mode == rec.mode:
+        return rec
+    if not rec.feedback:
+        raise UsageError(
+            f"{rec.name}: feedback={mode!r}, but no Feedback is declared, so that nothing is fed back; "
+            "expected feedback='free', or an argument such as u=Feedback('q')."
+        )
+    return replace(rec, mode=mode, program=lower(rec.name, rec.traced, mode))
 
 
 def recurrence(function: Callable[..., Any] | None = None) -> Recurrence:
@@ -125,8 +185,8 @@ def recurrence(function: Callable[..., Any] | None = None) -> Recurrence:
     Parameters
     ----------
     function : callable
-        The step. Every argument has an Input, Target, State or Param as its default value. A State's
-        name means the previous state until it is bound to the new one.
+        The step. Every argument has an Input, Target, State, Feedback or Param as its default value. A
+        State's name means the previous state until it is bound to the new one.
 
     Returns
     -------
@@ -160,12 +220,12 @@ def recurrence(function: Callable[..., Any] | None = None) -> Recurrence:
         _check_step(step, declarations, leaves, where)
     excluded = loop_targets(function)
     names = {n: v for n, v in bound.items() if isinstance(v, Value) and n not in excluded}
-    program = lower(_identifier(title), declarations, leaves, names, step)
+    traced = Traced(declarations, leaves, names, step)
+    program = lower(_identifier(title), traced)
     _check_used(program, declarations, places)
     code = function.__code__
-    return Recurrence(
-        _identifier(title), declarations, function, program, code.co_filename, code.co_firstlineno
-    )
+    file, line = code.co_filename, code.co_firstlineno
+    return Recurrence(_identifier(title), declarations, function, program, file, line, traced)
 
 
 def _plain_function(function: Any) -> Callable[..., Any]:
@@ -207,7 +267,7 @@ def _declarations(function: Callable[..., Any], places: dict[str, str]) -> dict[
             raise RecurrenceError(
                 f"{places[p.name]}: argument {kind}{p.name} has {shown}; expected a declaration as its "
                 "default "
-                f"value, for example {p.name}=Param('n n') (or Input, Target, State)."
+                f"value, for example {p.name}=Param('n n') (or Input, Target, State, Feedback)."
             )
         declarations[p.name] = p.default
     return declarations
@@ -218,8 +278,10 @@ def _check_step(
 ) -> None:
     states = {n: d for n, d in declarations.items() if d.role == "state"}
     for name, value in step.states.items():
+        if name in declarations and declarations[name].role == "feedback":
+            continue  # judged with the other fed values
         if name not in states:
-            listed = ", ".join(states)
+            listed = ", ".join(n for n, d in declarations.items() if d.role in CARRIED)
             raise RecurrenceError(
                 f"{where}: Step({name}=…): {name!r} is not a declared State; expected one of {listed}."
             )
@@ -243,37 +305,50 @@ def _check_step(
         )
     if step.output is not None and not isinstance(step.output, Value):
         raise RecurrenceError(f"{where}: Step(output={step.output!r:.40}); expected a traced value.")
-    _check_targets(step, declarations, leaves, where)
+    own = own_values(step, declarations)
+    check_fed(own, declarations, where)
+    _check_targets(step, own, declarations, leaves, where)
 
 
 def _check_targets(
-    step: Step, declarations: dict[str, Declaration], leaves: dict[str, Value], where: str
+    step: Step,
+    own: dict[str, Any],
+    declarations: dict[str, Declaration],
+    leaves: dict[str, Value],
+    where: str,
 ) -> None:
     targets = {id(leaves[n]): n for n, d in declarations.items() if d.role == "target"}
-    for name, value in step.states.items():
+    for name, value in {**step.states, **own}.items():
         used = [targets[id(v)] for v in reachable([value]) if id(v) in targets]
-        if used:
+        if not used:
+            continue
+        if name in own:
             raise RecurrenceError(
-                f"{where}: the new state {name!r} depends on the target {used[0]!r} of the same step, "
-                "which leaks the "
-                "answer into what comes after; expected a state made of inputs, states and parameters. To "
-                "feed an "
-                f"output back, declare a Feedback (when it is available); if {used[0]!r} is known in "
-                "advance, "
-                "declare it as an Input."
+                f"{where}: what is fed back as {name!r} depends on the target {used[0]!r} of the same step, "
+                "so that a free-running model would need the answer; expected a function of the output. "
+                "Teacher forcing is a way to run it, not a way to write it: generate(…, feedback='teacher') "
+                f"feeds {used[0]}_{{t-1}} in place of the output."
             )
+        raise RecurrenceError(
+            f"{where}: the new state {name!r} depends on the target {used[0]!r} of the same step, which "
+            "leaks the answer into what comes after; expected a state made of inputs, states and parameters. "
+            f"To feed an output back (or, under teacher forcing, {used[0]}_{{t-1}} in its place), declare a "
+            f"Feedback, such as u=Feedback({' '.join(declarations[used[0]].sizes)!r}), and use it in the "
+            f"state; if {used[0]!r} is known in advance, declare it as an Input."
+        )
 
 
 def _check_used(program: Program, declarations: dict[str, Declaration], places: dict[str, str]) -> None:
     used = {r.name for e in program.equations for r in e.operands}
     read = {program.carry[r.name].boundary for e in program.equations for r in e.operands if r.shift}
     for name, d in declarations.items():
-        if d.role == "state" and f"{name}0" not in read:
+        if d.role in CARRIED and f"{name}0" not in read:
             raise RecurrenceError(
-                f"{places[name]}: the State {name!r} is declared but its previous value is never used; "
-                "expected a use before it is bound to its new value. Use it, or drop the declaration."
+                f"{places[name]}: the {d.role.capitalize()} {name!r} is declared but its previous value is "
+                "never used; expected a use before it is bound to its new value. Use it, or drop the "
+                "declaration."
             )
-        if d.role != "state" and name not in used:
+        if d.role not in CARRIED and name not in used:
             raise RecurrenceError(
                 f"{places[name]}: {name!r} is declared but does not reach the loss, the output or a state; "
                 "expected every declaration to be used. Use it, or drop the declaration."

@@ -12,11 +12,13 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
 
-from bptt_verify.language.declarations import Declaration, Sizes, Step
+from bptt_verify.language.declarations import CARRIED, Declaration, Sizes, Step
+from bptt_verify.language.feedback import MASK, MASK_NEXT, fed_values, own_values
 from bptt_verify.language.values import Value
 from bptt_verify.program import (
     BATCH,
@@ -37,15 +39,37 @@ from bptt_verify.program.names import free_name
 _ROLES = {"input": "input", "target": "target", "param": "param"}
 
 
-def lower(
-    name: str,
-    declarations: Mapping[str, Declaration],
-    leaves: Mapping[str, Value],
-    names: Mapping[str, Value],
-    step: Step,
-) -> Program:
-    """The Program of the forward pass: states, output, loss of each step and the weighted total."""
-    return _Lowering(name, declarations, leaves, names, step).program()
+@dataclass(frozen=True)
+class Traced:
+    """What the author's function made of its arguments.
+
+    Attributes
+    ----------
+    declarations : mapping of str to Declaration
+    leaves : mapping of str to Value
+        The arguments.
+    names : mapping of str to Value
+        The author's variables when the Step was made.
+    step : Step
+    """
+
+    declarations: Mapping[str, Declaration]
+    leaves: Mapping[str, Value]
+    names: Mapping[str, Value]
+    step: Step
+
+
+def lower(name: str, traced: Traced, mode: str = "free") -> Program:
+    """The Program of the forward pass: states, output, loss of each step and the weighted total.
+
+    Parameters
+    ----------
+    name : str
+    traced : Traced
+    mode : {"free", "teacher", "scheduled"}
+        What a Feedback is fed.
+    """
+    return _Lowering(name, traced, mode).program()
 
 
 def labels_of(sizes: Sizes, dynamic: bool) -> tuple[str, ...]:
@@ -59,22 +83,21 @@ def labels_of(sizes: Sizes, dynamic: bool) -> tuple[str, ...]:
 
 
 class _Lowering:
-    def __init__(
-        self,
-        name: str,
-        declarations: Mapping[str, Declaration],
-        leaves: Mapping[str, Value],
-        names: Mapping[str, Value],
-        step: Step,
-    ) -> None:
-        self.title, self.declarations, self.step = name, declarations, step
+    def __init__(self, name: str, traced: Traced, mode: str) -> None:
+        declarations, leaves, step = traced.declarations, traced.leaves, traced.step
+        self.title, self.declarations, self.step, self.mode = name, declarations, step, mode
+        mask = Value("leaf", (), (), dynamic=True)
+        fed = fed_values(own_values(step, declarations), declarations, leaves, mode, mask)
+        self.states = {n: v for n, v in step.states.items() if n not in fed}
+        self.carried = {**self.states, **fed}
+        self.wanted = [*self.carried.values(), step.output, step.loss]
         self.equations: dict[str, Equation] = {}
-        self.taken = set(declarations) | {f"{n}0" for n, d in declarations.items() if d.role == "state"}
-        self.taken |= {"weights"}
-        self.refs: dict[int, Ref] = {}
+        self.taken = set(declarations) | {f"{n}0" for n, d in declarations.items() if d.role in CARRIED}
+        self.taken |= {"weights", MASK, MASK_NEXT}
+        self.refs: dict[int, Ref] = {id(mask): Ref(MASK_NEXT, (TIME, BATCH))}
         self.split: dict[tuple[Any, ...], Ref] = {}
-        self.given = self._given_names(names, leaves)
-        self.uses = _count_uses([*step.states.values(), step.output, step.loss])
+        self.given = self._given_names(traced.names, leaves)
+        self.uses = _count_uses(self.wanted)
         self.state_value = self._state_values(leaves)
         for n, leaf in leaves.items():
             self.refs[id(leaf)] = self._leaf(n, leaf)
@@ -82,7 +105,7 @@ class _Lowering:
     def _given_names(self, names: Mapping[str, Value], leaves: Mapping[str, Value]) -> dict[int, str]:
         declared = {id(v) for v in leaves.values()}
         given: dict[int, str] = {}
-        states = {n: v for n, v in self.step.states.items() if id(v) not in declared}
+        states = {n: v for n, v in self.states.items() if id(v) not in declared}
         for n, v in [*names.items(), *states.items()]:
             if id(v) not in declared and id(v) not in given and _usable(n):
                 given[id(v)] = n if n in states and states[n] is v else self.unique(n)
@@ -92,12 +115,17 @@ class _Lowering:
         """The name of each state's new value: the author's, unless that value serves two states."""
         chosen: dict[str, str] = {}
         self.copies: dict[str, Value] = {}
-        for state, value in self.step.states.items():
+        for state, value in self.carried.items():
             name = self.given.get(id(value))
             plain = value.kind in ("leaf", "transpose") or not value.dynamic
             if plain or name is None or name in chosen.values():
-                name = self.unique(f"{state}_new")
-                self.copies[name] = value
+                own = not plain and name is None and state not in self.states  # made for the next step only
+                stem = "o" if own and value is self.step.output else f"{state}_next"
+                name = self.unique(f"{state}_new" if state in self.states else stem)
+                if own:
+                    self.given[id(value)] = name
+                else:
+                    self.copies[name] = value
             chosen[state] = name
         return chosen
 
@@ -110,7 +138,7 @@ class _Lowering:
     def _leaf(self, name: str, leaf: Value) -> Ref:
         d = self.declarations[name]
         labels = labels_of(d.sizes, d.role != "param")
-        return Ref(self.state_value[name], labels, -1) if d.role == "state" else Ref(name, labels)
+        return Ref(self.state_value[name], labels, -1) if d.role in CARRIED else Ref(name, labels)
 
     def program(self) -> Program:
         for value in self._in_order():
@@ -124,7 +152,7 @@ class _Lowering:
         self.equations[total] = Contract(total, (), operands)
         results = [("loss", total)]
         results += [("output", output)] if output else []
-        results += [(s, v) for s, v in self.state_value.items()]
+        results += [(s, v) for s, v in self.state_value.items() if s in self.states]
         carries = tuple(Carry(v, f"{s}0", -1, self.unique(f"{s}_last")) for s, v in self.state_value.items())
         return Program(self.title, self._arrays(), tuple(self.equations.values()), carries, tuple(results))
 
@@ -137,14 +165,15 @@ class _Lowering:
         arrays += [
             Array(f"{n}0", "initial", labels_of(d.sizes, True)[1:])
             for n, d in self.declarations.items()
-            if d.role == "state"
+            if d.role in CARRIED
         ]
-        return (*arrays, Array("weights", "weights", (TIME, BATCH)))
+        mask = [Array(MASK_NEXT, "mask", (TIME, BATCH))] if self.mode == "scheduled" else []
+        return (*arrays, *mask, Array("weights", "weights", (TIME, BATCH)))
 
     def _in_order(self) -> list[Value]:
         """The author's named values that matter, in the order they were computed."""
-        wanted = [*self.step.states.values(), self.step.output, self.step.loss]
-        return sorted((v for v in reachable(wanted) if id(v) in self.given), key=lambda v: v.serial)
+        named = (v for v in reachable(self.wanted) if id(v) in self.given)
+        return sorted(named, key=lambda v: v.serial)
 
     def _result(self, value: Value, hint: str) -> str:
         if value.dynamic and value.kind not in ("leaf", "transpose"):

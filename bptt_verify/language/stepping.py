@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from bptt_verify.language.declarations import CARRIED
 from bptt_verify.language.definition import Recurrence
+from bptt_verify.language.feedback import MASK, outward, own_values, teacher
 
 
 def run(rec: Recurrence, arrays: Mapping[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
@@ -17,7 +19,8 @@ def run(rec: Recurrence, arrays: Mapping[str, Any]) -> tuple[Any, Any, dict[str,
     ----------
     rec : Recurrence
     arrays : mapping
-        Everything by declared name, with initial states ``<state>0`` and ``weights``; time-major.
+        Everything by declared name, with what is carried at first, ``<name>0``, and ``weights``;
+        time-major. Where the feedback is scheduled, ``mask`` (T, B).
 
     Returns
     -------
@@ -25,6 +28,7 @@ def run(rec: Recurrence, arrays: Mapping[str, Any]) -> tuple[Any, Any, dict[str,
     outputs : array (T, B, …), or None
     states : dict of str to array (T, B, …)
     """
+    arrays = outward(arrays)
     series = [*rec.inputs, *rec.targets]
     values = {n: _onehot(rec, n, arrays) if n in rec.onehot else np.asarray(arrays[n]) for n in series}
     steps, batch = values[series[0]].shape[:2]
@@ -34,10 +38,15 @@ def run(rec: Recurrence, arrays: Mapping[str, Any]) -> tuple[Any, Any, dict[str,
     states: dict[str, list[list[Any]]] = {s: [[] for _ in range(steps)] for s in rec.states}
     params = {p: np.asarray(arrays[p]) for p in rec.params}
     for b in range(batch):
-        state = {s: np.asarray(arrays[f"{s}0"])[b] for s in rec.states}
+        state = {s: np.asarray(arrays[f"{s}0"])[b] for s in rec.carried}
         for t in range(steps):
-            step = rec.function(**{n: v[t, b] for n, v in values.items()}, **state, **params)
-            state = {s: np.asarray(step.states[s]) for s in rec.states}
+            given = {n: v[t, b] for n, v in values.items()}
+            step = rec.function(**given, **state, **params)
+            fed = own_values(step, rec.declarations)
+            scheduled = rec.mode == "scheduled" and t + 1 < steps  # what the last step leaves is never read
+            if rec.mode == "teacher" or (scheduled and arrays[MASK][t + 1, b] == 1):
+                fed = {u: given[teacher(u, rec.declarations)] for u in fed}
+            state = {s: np.asarray(v) for s, v in {**step.states, **fed}.items()}
             loss = loss + weights[t, b] * step.loss
             outputs[t].append(step.output)
             for s in rec.states:
@@ -55,6 +64,6 @@ def _size(rec: Recurrence, word: str, arrays: Mapping[str, Any]) -> int:
     """The length of a size, read off any array that has it."""
     for n, d in rec.declarations.items():
         if word in d.sizes and not d.onehot:
-            array = np.asarray(arrays[f"{n}0" if d.role == "state" else n])
+            array = np.asarray(arrays[f"{n}0" if d.role in CARRIED else n])
             return int(array.shape[array.ndim - len(d.sizes) + d.sizes.index(word)])
     raise KeyError(word)

@@ -24,7 +24,17 @@ TIME, BATCH = "T", "B"
 
 Labels = tuple[str, ...]
 Role = Literal[
-    "param", "input", "target", "initial", "weights", "gates", "cotangent", "tangent", "identity", "zero"
+    "param",
+    "input",
+    "target",
+    "initial",
+    "weights",
+    "mask",
+    "gates",
+    "cotangent",
+    "tangent",
+    "identity",
+    "zero",
 ]
 
 

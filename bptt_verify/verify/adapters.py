@@ -11,6 +11,7 @@ import numpy as np
 
 from bptt_verify.check import Arrays
 from bptt_verify.errors import UsageError
+from bptt_verify.language import outward
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Adapted:
 
     def __call__(self, arrays: Arrays) -> Any:
         """Call the function with the arrays it takes."""
-        return self.function(**{k: v for k, v in arrays.items() if self.takes(k)})
+        return self.function(**{k: v for k, v in outward(arrays).items() if self.takes(k)})
 
 
 def adapted(fn: Any, known: Mapping[str, Any] | None) -> Adapted:

@@ -8,7 +8,7 @@ import numpy as np
 
 from bptt_verify.check import Case, Problem
 from bptt_verify.errors import UsageError
-from bptt_verify.language import Recurrence
+from bptt_verify.language import MASK, Recurrence
 from bptt_verify.verify.adapters import Adapted
 from bptt_verify.verify.problems import Reduction
 
@@ -39,7 +39,8 @@ def drawn_once(problem: Problem, rng: np.random.Generator) -> tuple[Problem, lis
 
 def known_arrays(rec: Recurrence) -> dict[str, None]:
     """The names of all arrays that a gradient function may be sent."""
-    names = (*rec.inputs, *rec.targets, *rec.params, *(f"{s}0" for s in rec.states), "weights")
+    mask = (MASK,) if rec.mode == "scheduled" else ()
+    names = (*rec.inputs, *rec.targets, *rec.params, *rec.initial, *mask, "weights")
     return dict.fromkeys(names)
 
 

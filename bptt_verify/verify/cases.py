@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bptt_verify.check import Array, Case
-from bptt_verify.language import Recurrence
+from bptt_verify.language import CARRIED, MASK_NEXT, Recurrence
 from bptt_verify.program import evaluate
 
 ATTEMPTS = 20  # how often a case is drawn anew where the loss is not finite
@@ -86,11 +86,13 @@ def _drawn(
             arrays[name] = rng.integers(0, shape[0], size=series)
         elif d.role in ("input", "target"):
             arrays[name] = real((*series, *shape), regime.size if d.role == "target" else 1.0)
-        elif d.role == "state":
+        elif d.role in CARRIED:
             arrays[f"{name}0"] = real((regime.batch, *shape), 0.7)
         else:
             gain = regime.gain / np.sqrt(shape[-1]) if len(shape) == 2 else 0.5
             arrays[name] = real(shape, gain)
+    if rec.mode == "scheduled":
+        arrays[MASK_NEXT] = rng.integers(0, 2, size=(regime.steps, regime.batch)).astype(float)
     weights = rng.uniform(0.2, 1.0, size=(regime.steps, regime.batch))
     if regime.size != 1:
         weights *= regime.size * rng.choice([-1.0, 0.0, 1.0, 1.0], size=weights.shape)

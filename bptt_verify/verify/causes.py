@@ -78,7 +78,7 @@ def _weighed(
     estimator: Truncation,
     rng: np.random.Generator,
 ) -> str | None:
-    initial = [f"{s}0" for s in rec.states]
+    initial = rec.initial
     short = [a for a in cases if 1 < len(a["weights"]) <= LONGEST]
     for arrays in sorted(short, key=lambda a: -len(a["weights"])):
         draws = [arrays, *(_redrawn(rec, arrays, rng) for _ in range(REPEATS))]

@@ -82,7 +82,7 @@ def _quiet(rec: Recurrence, case: Case, vectors: float) -> Case:
 
 def _growth(rec: Recurrence, loss: TruncatedLoss, arrays: Arrays, rng: np.random.Generator) -> float:
     """The logarithm of how much a small change of the initial states has grown, or shrunk, at the end."""
-    directions = {s: rng.normal(size=np.shape(arrays[f"{s}0"])) for s in rec.states}
+    directions = {s: rng.normal(size=np.shape(arrays[f"{s}0"])) for s in rec.carried}
     moved = {**arrays, **{f"{s}0": arrays[f"{s}0"] + 1j * STEP * d for s, d in directions.items()}}
     with np.errstate(all="ignore"):
         after = loss.forward.whole(moved)

@@ -10,7 +10,7 @@ import numpy as np
 
 from bptt_verify.check import Array, Arrays, Case, Problem
 from bptt_verify.errors import UsageError
-from bptt_verify.language import Recurrence
+from bptt_verify.language import MASK, Recurrence, inward
 from bptt_verify.oracle import Truncation
 from bptt_verify.program import size_of
 from bptt_verify.verify.adapters import Adapted, as_array
@@ -51,7 +51,7 @@ def recurrence_problem(
     """
     if isinstance(reduction, str) or np.ndim(reduction) != 2:
         reduction_weights(reduction, 1, 1)  # a wrong word is an error even where weights are sent
-    initial = tuple(f"{s}0" for s in rec.states)
+    initial = rec.initial
     real = tuple(n for n in rec.inputs if n not in rec.onehot)
     _check_parameters(rec, fn)
 
@@ -110,6 +110,11 @@ def _check_parameters(rec: Recurrence, fn: Adapted) -> None:
                 f"fn={getattr(fn.function, '__name__', fn.function)!r} takes no argument {name!r}; expected "
                 f"every parameter of {rec.name}: {', '.join(rec.params)}."
             )
+    if rec.mode == "scheduled" and not fn.takes(MASK):
+        raise UsageError(
+            f"fn={getattr(fn.function, '__name__', fn.function)!r} takes no argument {MASK!r}; expected one, "
+            "since it says which steps are fed their targets."
+        )
 
 
 def _series(rec: Recurrence, arrays: Arrays) -> Array:
@@ -122,17 +127,31 @@ def _given(rec: Recurrence, arrays: Any) -> dict[str, Array]:
         raise UsageError(
             f"inputs={arrays!r:.60}; expected a dict of arrays by declared name, or a function of an rng."
         )
-    optional = {*(f"{s}0" for s in rec.states), "weights"}
-    needed = {*rec.inputs, *rec.targets, *rec.params}
+    optional = {*rec.initial, "weights"}
+    needed = {*rec.inputs, *rec.targets, *rec.params, *((MASK,) if rec.mode == "scheduled" else ())}
     unknown, missing = sorted(set(arrays) - needed - optional), sorted(needed - set(arrays))
     if unknown or missing:
         what = f"unknown array {unknown[0]!r}" if unknown else f"missing array {missing[0]!r}"
         raise UsageError(
             f"inputs: {what}; expected {', '.join(sorted(needed))} (and {', '.join(sorted(optional))})."
         )
-    checked = {k: as_array(v, k) for k, v in arrays.items()}
+    checked = inward(_with_whole_mask(rec, {k: as_array(v, k) for k, v in arrays.items()}))
     _check_shapes(rec, checked)
     return {k: v if k in rec.onehot else v.astype(float) for k, v in checked.items()}
+
+
+def _with_whole_mask(rec: Recurrence, arrays: dict[str, Array]) -> dict[str, Array]:
+    """The arrays with a mask (T,) as (T, B)."""
+    mask = arrays.get(MASK)
+    if mask is None:
+        return arrays
+    wrong = mask[(mask != 0) & (mask != 1)]
+    if wrong.size:
+        raise UsageError(
+            f"inputs: {MASK}: {wrong.flat[0]} is in it; expected 0 (the output is fed) and 1 (the target is)."
+        )
+    batch = _series(rec, arrays).shape[1:2]
+    return {**arrays, MASK: np.broadcast_to(mask[:, None], (*mask.shape, *batch)) if mask.ndim == 1 else mask}
 
 
 def _check_shapes(rec: Recurrence, arrays: Mapping[str, Array]) -> None:
@@ -174,7 +193,7 @@ def _completed(
     full = dict(arrays)
     steps, batch = _series(rec, full).shape[:2]
     sizes = {w: n for k, v in full.items() for w, n in _words(rec, k, v)}
-    for state, words in rec.states.items():
+    for state, words in rec.carried.items():
         shape = (batch, *(sizes[w] for w in words))
         if not fn.takes(f"{state}0"):
             full[f"{state}0"] = np.zeros(shape)

@@ -49,7 +49,7 @@ def _restarted(rec: Recurrence, arrays: Arrays, length: int, zero: bool) -> floa
     for start in range(0, len(arrays["weights"]), length):
         own = {k: a[start : start + length] if k in timed else a for k, a in arrays.items()}
         if zero and start:
-            own |= {f"{s}0": np.zeros_like(own[f"{s}0"]) for s in rec.states}
+            own |= {f"{s}0": np.zeros_like(own[f"{s}0"]) for s in rec.carried}
         total += float(evaluate(program, own)[dict(program.results)["loss"]])
     return total
 
