@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from bptt_verify.estimators import Window as Window
     from bptt_verify.kernels.updates import clip_by_norm as clip_by_norm
     from bptt_verify.kernels.updates import clipped_update as clipped_update
+    from bptt_verify.language import Feedback as Feedback
     from bptt_verify.language import Input as Input
     from bptt_verify.language import Param as Param
     from bptt_verify.language import Recurrence as Recurrence
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from bptt_verify.language import sum as sum
     from bptt_verify.language import tan as tan
     from bptt_verify.language import tanh as tanh
+    from bptt_verify.language import with_feedback as with_feedback
     from bptt_verify.verdict import Evidence as Evidence
     from bptt_verify.verdict import Finding as Finding
     from bptt_verify.verdict import Report as Report
@@ -108,9 +110,9 @@ _ROOMS = {
         RecurrenceError SizeError UnsupportedError UsageError VarianceWarning""",
     "estimators": "Chunks Full Geometric Randomized Window",
     "kernels.updates": "clip_by_norm clipped_update",
-    "language": """Input Param Recurrence State Step Target atan cos cosh dot erf exp log mean pointwise
+    "language": """Feedback Input Param Recurrence State Step Target atan cos cosh dot erf exp log mean pointwise
         recurrence relu run sigmoid sigmoid_cross_entropy sin sinh softmax softmax_cross_entropy softplus
-        sqrt squared_error sum tan tanh""",
+        sqrt squared_error sum tan tanh with_feedback""",
     "verdict": "Evidence Finding Report",
     "verify": """assert_clip assert_clipped_update assert_gradient assert_lipschitz assert_truncated
         assert_unbiased check_clip check_clipped_update check_gradient check_lipschitz check_truncated

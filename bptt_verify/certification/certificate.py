@@ -67,6 +67,8 @@ class Certificate:
         ``"bptt_verify.cells"`` or the file that defines it.
     style : str
         Style of the kernel.
+    feedback : {"free", "teacher", "scheduled"}
+        What a Feedback is fed.
     hashes : mapping
         SHA-256 of the recurrence's program, of the kernel's programs, and of the kernel's source.
     versions : mapping
@@ -77,6 +79,7 @@ class Certificate:
     name: str
     origin: str
     style: str
+    feedback: str
     hashes: Mapping[str, str]
     versions: Mapping[str, str]
     seed: int
@@ -94,7 +97,12 @@ class Certificate:
         """All evidence as one report."""
         notes = tuple(f"rung {r.number}, {r.name}: {r.reason}" for r in self.rungs if r.reason)
         evidence = tuple(e for r in self.rungs for e in r.evidence)
-        return Report(f"the kernel of {self.name}", evidence, None, notes, self.seed)
+        return Report(self.subject, evidence, None, notes, self.seed)
+
+    @property
+    def subject(self) -> str:
+        """What is certified, in words."""
+        return f"the kernel of {self.name}" + (f", feedback={self.feedback}" * (self.feedback != "free"))
 
     def to_json(self) -> str:
         """Strict JSON: no NaN, no infinity, keys sorted; with a digest of all other fields."""
@@ -103,6 +111,7 @@ class Certificate:
             "name": self.name,
             "origin": self.origin,
             "style": self.style,
+            "feedback": self.feedback,
             "verdict": self.verdict,
             "hashes": dict(self.hashes),
             "versions": dict(self.versions),
@@ -143,7 +152,7 @@ class Certificate:
         return _consistent(_from_data(data, source), data, source)
 
     def __str__(self) -> str:
-        lines = [f"{self.verdict.upper()}: the kernel of {self.name} (seed {self.seed})"]
+        lines = [f"{self.verdict.upper()}: {self.subject} (seed {self.seed})"]
         for r in self.rungs:
             lines.append(f"  {r.number:>2}  {r.name}: {r.verdict}" + (f" ({r.reason})" if r.reason else ""))
             for e in r.evidence:
@@ -219,8 +228,8 @@ def _from_data(data: Any, source: Path) -> Certificate:
             raise CertificateError(f"certificate {source}: format={data['format']!r}; expected {FORMAT}.")
         rungs = tuple(_rung(r) for r in data["rungs"])
         certificate = Certificate(
-            str(data["name"]), str(data["origin"]), str(data["style"]), _texts(data["hashes"]),
-            _texts(data["versions"]), int(data["seed"]), rungs,
+            str(data["name"]), str(data["origin"]), str(data["style"]), str(data.get("feedback", "free")),
+            _texts(data["hashes"]), _texts(data["versions"]), int(data["seed"]), rungs,
         )  # fmt: skip
         _ = data["verdict"]
     except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -26,6 +26,7 @@ def certify(
     subject: Recurrence | Kernel,
     *,
     seed: int = SEED,
+    feedback: str | None = None,
     progress: Progress = lambda title: nullcontext(),
 ) -> Certificate:
     """Derive, generate and check; say what was found, rung by rung.
@@ -36,6 +37,8 @@ def certify(
         A recurrence gets a new kernel; a kernel is taken as it is.
     seed : int
         Of all random inputs.
+    feedback : {"free", "teacher", "scheduled"}, optional
+        What a Feedback is fed, as for ``generate``; not with a kernel, which has its own.
     progress : callable, optional
         Called with the name of each rung; the rung runs inside of the context it returns.
 
@@ -46,13 +49,18 @@ def certify(
     Raises
     ------
     UsageError
-        If the subject is neither.
+        If the subject is neither, or an argument is not as described.
     """
     if not isinstance(subject, Recurrence | Kernel):
         raise UsageError(f"certify: subject={subject!r:.60}; expected a Recurrence or a Kernel.")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise UsageError(f"certify: seed={seed!r:.60}; expected a non-negative integer.")
-    kernel = subject if isinstance(subject, Kernel) else generate(subject)
+    if isinstance(subject, Kernel) and feedback not in (None, subject.recurrence.mode):
+        raise UsageError(
+            f"certify: feedback={feedback!r} with a kernel made for {subject.recurrence.mode!r}; expected one of "
+            "the two. Certify the recurrence, or leave feedback out."
+        )
+    kernel = subject if isinstance(subject, Kernel) else generate(subject, feedback=feedback)
     if kernel.method != "recursion":
         raise UsageError(
             f"certify: a kernel with method={kernel.method!r}; expected method='recursion'. The double sum "
@@ -68,6 +76,7 @@ def certify(
         name=kernel.name,
         origin=origin(kernel.recurrence),
         style=kernel.style,
+        feedback=kernel.recurrence.mode,
         hashes=hashes(kernel),
         versions=versions(),
         seed=int(seed),

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from bptt_verify.language import Recurrence, outward
+
 Arrays = Mapping[str, Any]
 StepResult = tuple[Any, Any, dict[str, Any]]
 
@@ -49,6 +51,19 @@ def elman_charlm(p: Arrays, x: Any, y: Any, s: Arrays) -> StepResult:
     h = np.tanh(p["W_hx"][:, x] + p["W_hh"] @ s["h"] + p["b_h"])
     o = p["W_qh"] @ h + p["b_q"]
     return o, np.logaddexp.reduce(o) - o[y], {"h": h}
+
+
+def elman_feedback(p: Arrays, x: Any, y: Any, s: Arrays) -> StepResult:
+    """One tanh layer that also reads the last output."""
+    h = np.tanh(p["W_hx"] @ x + p["W_hh"] @ s["h"] + p["W_hu"] @ s["u"] + p["b_h"])
+    o = p["W_qh"] @ h + p["b_q"]
+    return o, _half_square(o, y), {"h": h, "u": o}
+
+
+def jordan(p: Arrays, x: Any, y: Any, s: Arrays) -> StepResult:
+    """One tanh layer that reads nothing of the past but the last output."""
+    o = p["W_qh"] @ np.tanh(p["W_hx"] @ x + p["W_hu"] @ s["u"] + p["b_h"]) + p["b_q"]
+    return o, _half_square(o, y), {"u": o}
 
 
 def _gru(p: Arrays, x: Any, y: Any, s: Arrays, before: bool) -> StepResult:
@@ -111,19 +126,33 @@ def lstm_stack(p: Arrays, x: Any, y: Any, s: Arrays) -> StepResult:
 
 REFERENCES: dict[str, Callable[[Arrays, Any, Any, Arrays], StepResult]] = {
     f.__name__: f
-    for f in (linear, elman, elman_relu, elman_charlm, gru, gru_original, lstm, lstm_peephole, lstm_stack)
+    for f in (
+        linear,
+        elman,
+        elman_relu,
+        elman_charlm,
+        elman_feedback,
+        jordan,
+        gru,
+        gru_original,
+        lstm,
+        lstm_peephole,
+        lstm_stack,
+    )
 }
 
 
-def unrolled(name: str, arrays: Arrays, states: tuple[str, ...]) -> tuple[Any, Any, dict[str, Any]]:
+def unrolled(rec: Recurrence, arrays: Arrays) -> tuple[Any, Any, dict[str, Any]]:
     """Loss, outputs and states of a catalogue cell over all steps and sequences, as ``language.run``."""
-    step = REFERENCES[name]
+    step, states, arrays = REFERENCES[rec.name], tuple(rec.states), outward(arrays)
     steps, batch = arrays["weights"].shape
     loss, outputs = 0.0, [[None] * batch for _ in range(steps)]
     kept: dict[str, Any] = {s: [[None] * batch for _ in range(steps)] for s in states}
     for b in range(batch):
-        state = {s: arrays[f"{s}0"][b] for s in states}
+        state = {s: arrays[f"{s}0"][b] for s in rec.carried}
         for t in range(steps):
+            if t and (rec.mode == "teacher" or (rec.mode == "scheduled" and arrays["mask"][t, b])):
+                state["u"] = arrays["y"][t - 1, b]
             outputs[t][b], term, state = step(arrays, arrays["x"][t, b], arrays["y"][t, b], state)
             loss = loss + arrays["weights"][t, b] * term
             for s in states:

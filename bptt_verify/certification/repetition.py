@@ -54,7 +54,7 @@ def recheck(
     progress : callable, optional
         As for ``certify``.
     """
-    kernel = generate(rec, style=old.style)
+    kernel = generate(rec, style=old.style, feedback=old.feedback)
     extra = {} if progress is None else {"progress": progress}
     new = certify(kernel, seed=old.seed, **extra)
     now = hashes(kernel)

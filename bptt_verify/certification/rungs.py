@@ -133,8 +133,7 @@ def forward(subject: Subject) -> tuple[Evidence, ...]:
     rec = subject.kernel.recurrence
     evidence = [_forward("author's function, step by step", subject, lambda a: run(rec, a))]
     if _in_catalogue(subject):
-        states = tuple(rec.states)
-        evidence.append(_forward("hand-written cell", subject, lambda a: unrolled(rec.name, a, states)))
+        evidence.append(_forward("hand-written cell", subject, lambda a: unrolled(rec, a)))
     return tuple(evidence)
 
 

@@ -131,7 +131,7 @@ class Kernel:
         ArrayError
             As ``loss_and_grad`` does.
         """
-        names = tuple(self.namespace["SHAPES"])
+        names, arrays = tuple(self.namespace["SHAPES"]), outward(arrays)
         self._check_names(caller, arrays)
         with self._errors(caller):
             given = self.namespace["_with_mask"](arrays) if MASK in names else arrays

@@ -12,7 +12,7 @@ from bptt_verify.derivation.instances import Instance
 from bptt_verify.derivation.local import jacobian
 from bptt_verify.derivation.reverse import adjoint
 from bptt_verify.errors import UsageError
-from bptt_verify.language import Recurrence
+from bptt_verify.language import Recurrence, with_feedback
 from bptt_verify.program import Program
 from bptt_verify.program.surgery import prune, states_of
 from bptt_verify.render import Block, Display, Document, Formula, Line, Prose, Section, Steps
@@ -85,7 +85,9 @@ class Derivation:
             *claims,
             Section("How this is known", (known_table(self.claims),)),
         )
-        return Document(f"Backpropagation through time for {self.recurrence.name}", sections)
+        rec = self.recurrence
+        mode = f", feedback={rec.mode}" if rec.feedback else ""
+        return Document(f"Backpropagation through time for {rec.name}{mode}", sections)
 
     def _one_step(self) -> tuple[Block, ...]:
         own = self.instance
@@ -126,10 +128,16 @@ class Derivation:
         return self.document._repr_html_()
 
 
-def derive(rec: Recurrence) -> Derivation:
+def derive(rec: Recurrence, *, feedback: str | None = None) -> Derivation:
     """Derive the gradient of a recurrence symbolically.
 
     The cost does not depend on T or on any size.
+
+    Parameters
+    ----------
+    rec : Recurrence
+    feedback : {"free", "teacher", "scheduled"}, optional
+        What a Feedback is fed, as for ``generate``.
 
     Raises
     ------
@@ -138,6 +146,7 @@ def derive(rec: Recurrence) -> Derivation:
     """
     if not isinstance(rec, Recurrence):
         raise UsageError(f"derive: rec={rec!r:.60}; expected a Recurrence, made by @recurrence.")
+    rec = with_feedback(rec, feedback)
     return Derivation(rec, adjoint(rec.program), jacobian(rec.program))
 
 

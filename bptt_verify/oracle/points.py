@@ -99,6 +99,8 @@ def _draw(a: Array, sizes: Sizes, rng: np.random.Generator, positive: bool) -> A
     if a.index:
         return classes(a, sizes)
     dims = shape(a.labels, sizes)
+    if a.role == "mask":
+        return rng.integers(0, 2, dims).astype(float)
     return rng.uniform(0.25, 1.25, dims) if positive else rng.normal(size=dims)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bptt_verify.check import Arrays, Case, Problem, judge_gradient, taylor_evidence
 from bptt_verify.errors import CheckFailedError, UsageError
-from bptt_verify.language import Recurrence
+from bptt_verify.language import Recurrence, with_feedback
 from bptt_verify.verdict import Evidence, Report, combine
 from bptt_verify.verify.adapters import Adapted, adapted, as_array
 from bptt_verify.verify.arguments import drawn_once, known_arrays, not_sent, seeded
@@ -27,6 +27,7 @@ def check_gradient(
     inputs: Inputs = None,
     rng: int | np.random.Generator | None = None,
     reduction: Reduction = "mean",
+    feedback: str | None = None,
 ) -> Report:
     """Check a gradient function against a recurrence, or against a loss function.
 
@@ -44,6 +45,8 @@ def check_gradient(
         Seed of everything random; fresh if left out, and printed in the report.
     reduction : {"mean", "sum"} or array (T, B)
         The weights of the loss terms that a function without the argument ``weights`` uses.
+    feedback : {"free", "teacher", "scheduled"}, optional
+        What a Feedback of the recurrence is fed (claim T11); a scheduled function takes ``mask``, (T, B).
 
     Returns
     -------
@@ -57,10 +60,15 @@ def check_gradient(
     """
     seed, generator = seeded(rng)
     if isinstance(against, Recurrence):
+        against = with_feedback(against, feedback)
         known = known_arrays(against)
         wrapped = adapted(fn, known)
         problem = recurrence_problem(against, wrapped, inputs, reduction)
     elif callable(against):
+        if feedback is not None:
+            raise UsageError(
+                f"feedback={feedback!r:.40} with a loss function; expected a Recurrence with a Feedback."
+            )
         wrapped = adapted(fn, None)
         problem = loss_problem(fn, against, inputs)
     else:
@@ -87,6 +95,7 @@ def assert_gradient(
     inputs: Inputs = None,
     rng: int | np.random.Generator | None = None,
     reduction: Reduction = "mean",
+    feedback: str | None = None,
 ) -> Report:
     """As ``check_gradient``; raises unless the verdict is ``"verified"``.
 
@@ -95,7 +104,7 @@ def assert_gradient(
     CheckFailedError
         With the whole report as its message.
     """
-    report = check_gradient(fn, against, inputs=inputs, rng=rng, reduction=reduction)
+    report = check_gradient(fn, against, inputs=inputs, rng=rng, reduction=reduction, feedback=feedback)
     if report.verdict != "verified":
         raise CheckFailedError(report)
     return report
@@ -171,5 +180,6 @@ def _told(problem: Problem, arrays: Arrays) -> bool:
 
 def _named(against: Any) -> str:
     if isinstance(against, Recurrence):
-        return f"the recurrence {against.name}"
+        mode = f", feedback={against.mode!r}" if against.feedback else ""
+        return f"the recurrence {against.name}{mode}"
     return f"the loss {getattr(against, '__qualname__', None) or type(against).__name__}"
