@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bptt_verify.analysis.enclosures import (
+from bptt_verify.derivation.enclosures import (
     Interval,
 )
 from bptt_verify.program import (

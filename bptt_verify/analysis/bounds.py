@@ -23,15 +23,13 @@ import sympy as sp
 from bptt_verify.analysis.balls import Ball
 from bptt_verify.analysis.deviations import deviations
 from bptt_verify.analysis.given import kernel_of, prepared
-from bptt_verify.analysis.jumps import jumps, straddled
-from bptt_verify.analysis.normpass import NormPass
-from bptt_verify.analysis.norms import numeric
-from bptt_verify.analysis.normvalues import Values, expanded, needed, norm_values, value_of
+from bptt_verify.analysis.normvalues import Values, expanded, form_reasons, form_values, norm_values
 from bptt_verify.codegen import Kernel
 from bptt_verify.derivation import adjoint
+from bptt_verify.derivation.normform import NormForm, needed, norm_form
 from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence
-from bptt_verify.program import Pointwise, Program, formula, symbol
+from bptt_verify.program import Program, formula
 
 Array = np.ndarray[Any, Any]
 ROUNDING = 1 + 1e-9
@@ -57,11 +55,8 @@ class Bound:
         The bounds of the two forms.
     norm_parameters, data_parameters : dict of str to float
         The same by parameter.
-    compact : SymPy expression
-        The norms form, in T, r, sizes, norms and the symbols of ``definitions``.
-    compact_parameters : dict of str to expression
-    definitions : dict of symbol to expression
-        Each in norms and in earlier ones.
+    form : NormForm
+        The norms form, for any arrays.
     norms : dict of symbol to float
         The values at the given arrays: ‖a‖ is the Euclidean norm (the largest of all steps and sequences),
         ‖a‖₂ the spectral norm, ‖a‖∞ the largest absolute entry, ‖a‖₁ the sum of all absolute weights.
@@ -78,11 +73,24 @@ class Bound:
     data_value: float
     norm_parameters: dict[str, float]
     data_parameters: dict[str, float]
-    compact: sp.Expr
-    compact_parameters: dict[str, sp.Expr]
-    definitions: dict[sp.Symbol, sp.Expr]
+    form: NormForm
     norms: Values
     reasons: tuple[str, ...]
+
+    @property
+    def compact(self) -> sp.Expr:
+        """The norms form in T, r, sizes, norms and the symbols of ``definitions``."""
+        return self.form.whole
+
+    @property
+    def compact_parameters(self) -> dict[str, sp.Expr]:
+        """The same of each parameter."""
+        return self.form.parameters
+
+    @cached_property
+    def definitions(self) -> dict[sp.Symbol, sp.Expr]:
+        """What these symbols stand for, each in norms and in earlier ones."""
+        return needed([self.compact, *self.compact_parameters.values()], self.form.definitions)
 
     @cached_property
     def expression(self) -> sp.Expr:
@@ -151,7 +159,7 @@ def lipschitz_bound(rec: Recurrence, radius: float, /, **arrays: Any) -> Bound:
     given = prepared(kernel, "lipschitz_bound", arrays)
     form = norm_form(rec.program)
     norms = norm_values(rec.program, given, size)
-    by_norm, by_data = form.values(norms), _data(rec.program, given, size)
+    by_norm, by_data = _by_norm(form, norms), _data(rec.program, given, size)
     totals = {k: _together(v.values()) for k, v in (("norms", by_norm), ("data", by_data[0]))}
     kind: Literal["norms", "data"] = "data" if totals["data"] <= totals["norms"] else "norms"
     return Bound(
@@ -164,11 +172,9 @@ def lipschitz_bound(rec: Recurrence, radius: float, /, **arrays: Any) -> Bound:
         data_value=totals["data"],
         norm_parameters=by_norm,
         data_parameters=by_data[0],
-        compact=form.whole,
-        compact_parameters=form.parameters,
-        definitions=needed([form.whole, *form.parameters.values()], form.definitions),
+        form=form,
         norms=norms,
-        reasons=(*form.reasons(norms), *by_data[1]),
+        reasons=(*form_reasons(form, norms), *by_data[1]),
     )
 
 
@@ -187,36 +193,6 @@ def _together(values: Any) -> float:
     return float(np.hypot.reduce(found)) * ROUNDING if found else 0.0
 
 
-@dataclass(frozen=True, eq=False)
-class NormForm:
-    """The norms form of a recurrence, for any arrays."""
-
-    whole: sp.Expr
-    parameters: dict[str, sp.Expr]
-    definitions: dict[sp.Symbol, sp.Expr]
-    equations: dict[str, sp.Expr]
-    broken: tuple[str, ...]
-
-    def reasons(self, norms: Values) -> tuple[str, ...]:
-        """Why there is no finite bound: a jump, or the first equation without one."""
-        if self.broken or np.isfinite(list(self.values(norms).values())).all():
-            return self.broken
-        known = self._known(norms)
-        named = (text for text, e in self.equations.items() if not np.isfinite(value_of(e, norms, known)))
-        return tuple(f"no finite bound by norms: {text}" for text in [*named][:1])
-
-    def values(self, norms: Values) -> dict[str, float]:
-        """The bound of each parameter."""
-        known = self._known(norms)
-        return {p: value_of(e, norms, known) * ROUNDING for p, e in self.parameters.items()}
-
-    def _known(self, norms: Values) -> dict[sp.Expr, float]:
-        known: dict[sp.Expr, float] = {}
-        for name, definition in self.definitions.items():
-            known[name] = value_of(definition, norms, known)
-        return known
-
-
 _adjoint = lru_cache(maxsize=64)(adjoint)
 
 
@@ -225,36 +201,9 @@ def _kernel(rec: Recurrence) -> Kernel:
     return kernel_of(rec, "lipschitz_bound")
 
 
-@lru_cache(maxsize=64)
-def norm_form(program: Program) -> NormForm:
-    """The pass over the adjoint Program, made once."""
-    whole = _adjoint(program)
-    passed = NormPass(whole)
-    found = passed.run()
-    results = dict(whole.results)
-    parameters = {a.name: found[results[a.name]].norm for a in program.arrays if a.role == "param"}
-    broken = _broken_by_norm(program, passed)
-    if broken:
-        parameters = dict.fromkeys(parameters, sp.oo)
-    together = (
-        sp.oo if sp.oo in parameters.values() else sp.sqrt(sp.Add(*(e**2 for e in parameters.values())))
-    )
-    equations = {formula(e): found[e.name].norm for e in whole.equations}
-    used = needed([together, *parameters.values(), *equations.values()], passed.definitions)
-    return NormForm(together, parameters, used, equations, tuple(broken))
-
-
-def _broken_by_norm(program: Program, passed: NormPass) -> list[str]:
-    """Equations that may be discontinuous on the ball, as far as norms say."""
-    found = []
-    for e in program.equations:
-        if isinstance(e, Pointwise) and jumps(e.expr):
-            known = [symbol(r) for r in e.operands]
-            boxes = [numeric(passed.read(r).range) for r in e.operands]
-            mask = straddled(e.expr, tuple(known), jumps(e.expr))
-            if mask is not None and np.any(mask(boxes)[0]):
-                found.append(f"may jump on the ball, by norms: {formula(e)}")
-    return found
+def _by_norm(form: NormForm, norms: Mapping[sp.Symbol, float]) -> dict[str, float]:
+    """The norms form: bounds by parameter."""
+    return {p: v * ROUNDING for p, v in form_values(form, norms).items()}
 
 
 def _data(program: Program, arrays: Mapping[str, Array], radius: float) -> tuple[dict[str, float], list[str]]:
@@ -282,11 +231,10 @@ def _evaluated(bound: Bound, changes: Mapping[Any, Any]) -> Any:
     unknown = [k for k in changes if str(k) not in symbols]
     if unknown:
         raise UsageError(f"Bound: {unknown[0]}; expected names among {', '.join(symbols)}.")
-    form = NormForm(bound.compact, bound.compact_parameters, bound.definitions, {}, ())
 
     def at(*values: Any) -> float:
         own = {symbols[str(k)]: float(v) for k, v in zip(changes, values, strict=True)}
-        return _together(form.values({**bound.norms, **own}).values())
+        return _together(_by_norm(bound.form, {**bound.norms, **own}).values())
 
     if all(np.ndim(v) == 0 for v in changes.values()):
         return at(*changes.values())

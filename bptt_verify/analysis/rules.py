@@ -22,15 +22,15 @@ import numpy as np
 import sympy as sp
 
 from bptt_verify.analysis.balls import Ball, Read, known, lead_of, length, rest_of, together
-from bptt_verify.analysis.enclosures import (
+from bptt_verify.derivation.enclosures import (
     Interval,
     Range,
     enclosing,
     intersection,
     magnitude,
 )
-from bptt_verify.analysis.facts import facts_of
-from bptt_verify.analysis.jumps import jumps, straddled
+from bptt_verify.derivation.facts import facts_of
+from bptt_verify.derivation.jumps import jumps, straddled
 from bptt_verify.program import (
     BATCH,
     TIME,

@@ -10,9 +10,9 @@ from cells_for_tests import ALL_CELLS, draw
 
 import bptt_verify as bv
 from bptt_verify.analysis import Bound, lipschitz_bound
-from bptt_verify.analysis.bounds import norm_form
-from bptt_verify.analysis.enclosures import enclosure
-from bptt_verify.analysis.geometric import (
+from bptt_verify.cells import elman, gru, linear, lstm
+from bptt_verify.derivation.enclosures import enclosure
+from bptt_verify.derivation.geometric import (
     geometric,
     geometric_total,
     greater,
@@ -23,8 +23,8 @@ from bptt_verify.analysis.geometric import (
     power_peak,
     supremum,
 )
-from bptt_verify.analysis.jumps import jumps
-from bptt_verify.cells import elman, gru, linear, lstm
+from bptt_verify.derivation.jumps import jumps
+from bptt_verify.derivation.normform import norm_form
 from bptt_verify.errors import ArrayError, UsageError
 from bptt_verify.program.evaluation import structure
 from bptt_verify.program.functions import FUNCTIONS, relu, sigmoid, softplus, step

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from bptt_verify.analysis.facts import facts_of, normalizer
-from bptt_verify.analysis.normloops import Loop
-from bptt_verify.analysis.norms import (
+from bptt_verify.derivation.facts import facts_of, normalizer
+from bptt_verify.derivation.normloops import Loop
+from bptt_verify.derivation.norms import (
     ANY,
     ZERO,
     Norm,

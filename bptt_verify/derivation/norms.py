@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import sympy as sp
 
-from bptt_verify.analysis.enclosures import JUMPS, Interval, enclosure, factor_groups, magnitude
-from bptt_verify.analysis.geometric import greater, lesser, supremum
+from bptt_verify.derivation.enclosures import JUMPS, Interval, enclosure, factor_groups, magnitude
+from bptt_verify.derivation.geometric import greater, lesser, supremum
 from bptt_verify.program.functions import derivative
 
 ZERO = sp.Integer(0)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from bptt_verify.analysis.enclosures import enclosure, magnitude
+from bptt_verify.derivation.enclosures import enclosure, magnitude
 
 Array = np.ndarray[Any, Any]
 LARGEST = 10**6  # steps of a sum of matrix powers

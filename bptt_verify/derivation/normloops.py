@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sympy as sp
 
-from bptt_verify.analysis.geometric import (
+from bptt_verify.derivation.geometric import (
     geometric,
     geometric_total,
     path_peak,
@@ -18,7 +18,7 @@ from bptt_verify.analysis.geometric import (
     path_total,
     power_peak,
 )
-from bptt_verify.analysis.norms import (
+from bptt_verify.derivation.norms import (
     ANY,
     ZERO,
     Norm,
@@ -41,7 +41,7 @@ from bptt_verify.program import (
 )
 
 if TYPE_CHECKING:
-    from bptt_verify.analysis.normpass import NormPass
+    from bptt_verify.derivation.normpass import NormPass
 
 LEAD = (TIME, BATCH)
 CORNERS = 5  # operands of an equation that is a convex combination

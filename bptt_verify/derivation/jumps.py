@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from bptt_verify.analysis.enclosures import JUMPS, Interval, Range, enclosing, enclosure
+from bptt_verify.derivation.enclosures import JUMPS, Interval, Range, enclosing, enclosure
 
 
 def straddled(
