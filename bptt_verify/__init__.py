@@ -110,9 +110,9 @@ _ROOMS = {
         RecurrenceError SizeError UnsupportedError UsageError VarianceWarning""",
     "estimators": "Chunks Full Geometric Randomized Window",
     "kernels.updates": "clip_by_norm clipped_update",
-    "language": """Feedback Input Param Recurrence State Step Target atan cos cosh dot erf exp log mean pointwise
-        recurrence relu run sigmoid sigmoid_cross_entropy sin sinh softmax softmax_cross_entropy softplus
-        sqrt squared_error sum tan tanh with_feedback""",
+    "language": """Feedback Input Param Recurrence State Step Target atan cos cosh dot erf exp log mean
+        pointwise recurrence relu run sigmoid sigmoid_cross_entropy sin sinh softmax softmax_cross_entropy
+        softplus sqrt squared_error sum tan tanh with_feedback""",
     "verdict": "Evidence Finding Report",
     "verify": """assert_clip assert_clipped_update assert_gradient assert_lipschitz assert_truncated
         assert_unbiased check_clip check_clipped_update check_gradient check_lipschitz check_truncated

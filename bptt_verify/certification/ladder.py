@@ -57,8 +57,8 @@ def certify(
         raise UsageError(f"certify: seed={seed!r:.60}; expected a non-negative integer.")
     if isinstance(subject, Kernel) and feedback not in (None, subject.recurrence.mode):
         raise UsageError(
-            f"certify: feedback={feedback!r} with a kernel made for {subject.recurrence.mode!r}; expected one of "
-            "the two. Certify the recurrence, or leave feedback out."
+            f"certify: feedback={feedback!r} with a kernel made for {subject.recurrence.mode!r}; expected "
+            "one of the two. Certify the recurrence, or leave feedback out."
         )
     kernel = subject if isinstance(subject, Kernel) else generate(subject, feedback=feedback)
     if kernel.method != "recursion":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bptt_verify.certification.certificate import Certificate, sha256, versions
 from bptt_verify.certification.ladder import Progress, certify, hashes
@@ -55,7 +56,7 @@ def recheck(
         As for ``certify``.
     """
     kernel = generate(rec, style=old.style, feedback=old.feedback)
-    extra = {} if progress is None else {"progress": progress}
+    extra: dict[str, Any] = {} if progress is None else {"progress": progress}
     new = certify(kernel, seed=old.seed, **extra)
     now = hashes(kernel)
     differences, notes = [], []
