@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bptt_verify.language import Recurrence, outward
+from bptt_verify.language import Recurrence
 
 Arrays = Mapping[str, Any]
 StepResult = tuple[Any, Any, dict[str, Any]]
@@ -144,16 +144,16 @@ REFERENCES: dict[str, Callable[[Arrays, Any, Any, Arrays], StepResult]] = {
 
 def unrolled(rec: Recurrence, arrays: Arrays) -> tuple[Any, Any, dict[str, Any]]:
     """Loss, outputs and states of a catalogue cell over all steps and sequences, as ``language.run``."""
-    step, states, arrays = REFERENCES[rec.name], tuple(rec.states), outward(arrays)
+    step, states = REFERENCES[rec.name], tuple(rec.carried)
     steps, batch = arrays["weights"].shape
     loss, outputs = 0.0, [[None] * batch for _ in range(steps)]
     kept: dict[str, Any] = {s: [[None] * batch for _ in range(steps)] for s in states}
     for b in range(batch):
-        state = {s: arrays[f"{s}0"][b] for s in rec.carried}
+        state = {s: arrays[f"{s}0"][b] for s in states}
         for t in range(steps):
-            if t and (rec.mode == "teacher" or (rec.mode == "scheduled" and arrays["mask"][t, b])):
-                state["u"] = arrays["y"][t - 1, b]
             outputs[t][b], term, state = step(arrays, arrays["x"][t, b], arrays["y"][t, b], state)
+            if rec.mode == "teacher" or (rec.mode == "scheduled" and arrays["mask_next"][t, b]):
+                state["u"] = arrays["y"][t, b]
             loss = loss + arrays["weights"][t, b] * term
             for s in states:
                 kept[s][t][b] = state[s]

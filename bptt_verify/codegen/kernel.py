@@ -103,7 +103,11 @@ class Kernel:
         return self._run("estimate", **arrays)
 
     def forward(self, **arrays: Any) -> Any:
-        """``Trace(loss, outputs, states)``; arrays as for ``loss_and_grad``."""
+        """``Trace(loss, outputs, states)``; arrays as for ``loss_and_grad``.
+
+        What each step feeds back is among the states, under the name of the Feedback: its last row is the
+        ``<name>0`` with which a series goes on. (In a scheduled kernel the first row of ``mask`` chooses it.)
+        """
         return self._run("forward", **arrays)
 
     def vjp(self, arrays: Mapping[str, Any], cotangents: Mapping[str, Any], **gates: Any) -> dict[str, Any]:

@@ -70,8 +70,8 @@ def _loss_adjoint(program: Program, gated: bool) -> Program:
 def cotangent_adjoint(program: Program, gated: bool = False) -> Program:
     """Gradients from given cotangents of the output and of the final states.
 
-    The given arrays are named ``output_cotangent`` and ``<state>_cotangent``, for each state that is a
-    result, and have the role ``"cotangent"``; where ``gated``, there is one of the role ``"gates"`` too.
+    The given arrays are named ``output_cotangent`` and ``<state>_cotangent`` and have the role
+    ``"cotangent"``; where ``gated``, there is one of the role ``"gates"`` too.
     """
     results = dict(program.results)
     seeds = {}
@@ -163,10 +163,11 @@ class _Reverse:
         labels, state = self.program.labels(c.value), c.boundary.removesuffix("0")
         name = self.names.unique(f"{c.value}_prev_bar{'_explicit' if apart else ''}")
         self.back_name[c.value, apart] = name
-        given = self.final == "cotangent" and not apart and state in dict(self.program.results)
+        given = self.final == "cotangent" and not apart
         boundary = self.names.unique(f"{state}_cotangent" if given else f"{state}_beyond")
         self.arrays.append(Array(boundary, "cotangent" if given else "zero", labels[1:]))
-        self.carries.append(Carry(name, boundary, 1, self.names.unique(f"{c.boundary}_bar{kind}")))
+        end = self.names.unique(f"{c.boundary}_bar{kind}")
+        self.carries.append(Carry(name, boundary, 1, end, c.fed))
         self.shares.setdefault((c.value, False), []).append(Share.of(Ref(name, labels, 1)))
 
     def _close_carry(self, c: Carry) -> None:

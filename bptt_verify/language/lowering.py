@@ -152,8 +152,11 @@ class _Lowering:
         self.equations[total] = Contract(total, (), operands)
         results = [("loss", total)]
         results += [("output", output)] if output else []
-        results += [(s, v) for s, v in self.state_value.items() if s in self.states]
-        carries = tuple(Carry(v, f"{s}0", -1, self.unique(f"{s}_last")) for s, v in self.state_value.items())
+        results += [(s, v) for s, v in self.state_value.items()]
+        carries = tuple(
+            Carry(v, f"{s}0", -1, self.unique(f"{s}_last"), s not in self.states)
+            for s, v in self.state_value.items()
+        )
         return Program(self.title, self._arrays(), tuple(self.equations.values()), carries, tuple(results))
 
     def _arrays(self) -> tuple[Array, ...]:

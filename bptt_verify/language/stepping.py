@@ -9,7 +9,7 @@ import numpy as np
 
 from bptt_verify.language.declarations import CARRIED
 from bptt_verify.language.definition import Recurrence
-from bptt_verify.language.feedback import MASK, outward, own_values, teacher
+from bptt_verify.language.feedback import MASK_NEXT, inward, own_values, teacher
 
 
 def run(rec: Recurrence, arrays: Mapping[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
@@ -27,15 +27,16 @@ def run(rec: Recurrence, arrays: Mapping[str, Any]) -> tuple[Any, Any, dict[str,
     loss : scalar
     outputs : array (T, B, …), or None
     states : dict of str to array (T, B, …)
+        The states, and what is fed back.
     """
-    arrays = outward(arrays)
+    arrays = inward(arrays)
     series = [*rec.inputs, *rec.targets]
     values = {n: _onehot(rec, n, arrays) if n in rec.onehot else np.asarray(arrays[n]) for n in series}
     steps, batch = values[series[0]].shape[:2]
     weights = np.asarray(arrays["weights"])
     loss: Any = 0.0
     outputs: list[list[Any]] = [[] for _ in range(steps)]
-    states: dict[str, list[list[Any]]] = {s: [[] for _ in range(steps)] for s in rec.states}
+    states: dict[str, list[list[Any]]] = {s: [[] for _ in range(steps)] for s in rec.carried}
     params = {p: np.asarray(arrays[p]) for p in rec.params}
     for b in range(batch):
         state = {s: np.asarray(arrays[f"{s}0"])[b] for s in rec.carried}
@@ -43,13 +44,13 @@ def run(rec: Recurrence, arrays: Mapping[str, Any]) -> tuple[Any, Any, dict[str,
             given = {n: v[t, b] for n, v in values.items()}
             step = rec.function(**given, **state, **params)
             fed = own_values(step, rec.declarations)
-            scheduled = rec.mode == "scheduled" and t + 1 < steps  # what the last step leaves is never read
-            if rec.mode == "teacher" or (scheduled and arrays[MASK][t + 1, b] == 1):
+            scheduled = rec.mode == "scheduled" and arrays[MASK_NEXT][t, b] == 1
+            if rec.mode == "teacher" or scheduled:
                 fed = {u: given[teacher(u, rec.declarations)] for u in fed}
             state = {s: np.asarray(v) for s, v in {**step.states, **fed}.items()}
             loss = loss + weights[t, b] * step.loss
             outputs[t].append(step.output)
-            for s in rec.states:
+            for s in rec.carried:
                 states[s][t].append(state[s])
     has_output = outputs[0][0] is not None
     return loss, np.array(outputs) if has_output else None, {s: np.array(v) for s, v in states.items()}

@@ -6,11 +6,12 @@ A rule knows nothing of a cell; whether a mutant changes any number is found out
 
 from __future__ import annotations
 
-from bptt_verify.mutants import factors, paths
+from bptt_verify.mutants import factors, feedback, paths
 from bptt_verify.mutants.mutant import Mutant, Rule
 from bptt_verify.program import Program
 
 RULES: tuple[Rule, ...] = (
+    feedback.missing_feedback,
     paths.detached_state,
     factors.missing_transpose,
     factors.wrong_step,
@@ -20,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     paths.no_initial_state,
     paths.ignored_initial_state,
     factors.gate_order,
+    feedback.leaked_target,
 )
 
 

@@ -22,6 +22,7 @@ from bptt_verify.program import TIME, Array, Carry, Contract, Equation, Pointwis
 def detached_state(program: Program) -> Iterator[Mutant]:
     """λ_{t+1} is not carried back: for each state, and for all states at once."""
     late = {c.value for c in program.carries if c.shift > 0}
+    fed = {c.value for c in program.carries if c.fed}  # the rule missing_feedback
     hits: dict[str, list[Pointwise]] = {}
     for e in program.equations:
         if isinstance(e, Pointwise):
@@ -29,6 +30,8 @@ def detached_state(program: Program) -> Iterator[Mutant]:
                 if r.name in late and r.shift > 0:
                     hits.setdefault(r.name, []).append(without(e, symbol(r), sp.Integer(0)))
     for name, changed in hits.items():
+        if name in fed:
+            continue
         state = name.removesuffix("_prev_bar")
         text = f"the adjoint of {state} is not carried back from step t+1 to step t (missing d{state}_next)"
         yield Mutant(f"no carried adjoint: {state}", text, with_equations(program, *changed))

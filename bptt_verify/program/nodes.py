@@ -141,12 +141,14 @@ class Carry:
 
     ``shift=-1``: reading ``value`` one step back at t = 1 gives ``boundary``; ``end`` names its value
     at t = T. ``shift=+1``: reading one step ahead at t = T gives ``boundary``; ``end`` is t = 1.
+    ``fed``: it is what a Feedback reads (T11), or the cotangent of that.
     """
 
     value: str
     boundary: str
     shift: int
     end: str
+    fed: bool = False
 
 
 @dataclass(frozen=True)
