@@ -26,7 +26,7 @@ from bptt_verify.analysis.given import kernel_of, prepared
 from bptt_verify.analysis.normvalues import Values, expanded, form_reasons, form_values, norm_values
 from bptt_verify.codegen import Kernel
 from bptt_verify.derivation import adjoint
-from bptt_verify.derivation.normform import NormForm, needed, norm_form
+from bptt_verify.derivation.normform import NormForm, letters_of_norms, needed, norm_form
 from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence
 from bptt_verify.program import Program, formula
@@ -100,10 +100,10 @@ class Bound:
     @property
     def latex(self) -> str:
         """The norms form as LaTeX: K, then each definition that it uses."""
-        lines = [rf"K &\le {sp.latex(self.compact, symbol_names=_letters(self))}"]
+        letters = letters_of_norms([self.compact, *self.definitions.values()], self.definitions)
+        lines = [rf"K &\le {sp.latex(self.compact, symbol_names=letters)}"]
         lines += [
-            rf"{_letters(self)[s]} &= {sp.latex(e, symbol_names=_letters(self))}"
-            for s, e in self.definitions.items()
+            rf"{letters[s]} &= {sp.latex(e, symbol_names=letters)}" for s, e in self.definitions.items()
         ]
         return r"\begin{aligned}" + " \\\\\n".join(lines) + r"\end{aligned}"
 
@@ -239,20 +239,6 @@ def _evaluated(bound: Bound, changes: Mapping[Any, Any]) -> Any:
     if all(np.ndim(v) == 0 for v in changes.values()):
         return at(*changes.values())
     return np.vectorize(at, otypes=[float])(*changes.values())
-
-
-def _letters(bound: Bound) -> dict[sp.Symbol, str]:
-    """LaTeX of the symbols of norms and definitions."""
-    found = {}
-    for s in bound.norms:
-        name, mark = str(s).strip("‖₂∞₁").rstrip("‖"), str(s)[-1]
-        sub = {"₂": "_2", "∞": r"_\infty", "₁": "_1"}.get(mark, "")
-        plain = name.replace("_", r"\_")
-        found[s] = rf"\lVert \mathrm{{{plain}}} \rVert{sub}" if "‖" in str(s) else str(s)
-    for k, s in enumerate(bound.definitions, 1):
-        kind = {"N": "N", "S": "S", "G": "G"}[str(s)[0]]
-        found[s] = rf"{kind}_{{{k}}}"
-    return found
 
 
 def _table(bound: Bound) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bptt_verify.proof import GeneralClaim, Theorem
@@ -66,6 +66,33 @@ class Claim:
     def formulas(self) -> tuple[Formula, ...]:
         """The formulas of this recurrence."""
         return tuple(f for part in self.parts.values() for f in part)
+
+
+class Claims(Mapping[str, Claim]):
+    """Claims by their names, each made when it is first asked for.
+
+    Parameters
+    ----------
+    makers : mapping of str to callable
+        What makes each claim.
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[[], Claim]]) -> None:
+        self._makers, self._made = dict(makers), dict[str, Claim]()
+
+    def __getitem__(self, name: str) -> Claim:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+    def __repr__(self) -> str:
+        return f"Claims({', '.join(self)})"
 
 
 def known_table(claims: Mapping[str, Claim]) -> Table:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bptt_verify.derivation import wording
-from bptt_verify.derivation.claims import Claim, known_table
+from bptt_verify.derivation.claims import Claims, known_table
 from bptt_verify.derivation.forward import tangent
 from bptt_verify.derivation.instances import Instance
 from bptt_verify.derivation.local import jacobian
@@ -71,8 +71,8 @@ class Derivation:
         return self.instance.reader.gradient(self.adjoint, of).formula
 
     @cached_property
-    def claims(self) -> dict[str, Claim]:
-        """The claims T1 to T7 for this recurrence: the general theorems with its own J_t, A_t and c_t."""
+    def claims(self) -> Claims:
+        """The claims T1 to T10 for this recurrence, by name; each is made when it is first read."""
         return self.instance.claims()
 
     @cached_property

@@ -53,8 +53,8 @@ class geometric(_Numeric):
         return self.rewrite(sp.Piecewise)
 
     def _latex(self, printer: Any, **_: Any) -> str:
-        ratio, steps = map(printer._print, self.args)
-        return rf"\sum_{{k=0}}^{{{steps} - 1}} \left({ratio}\right)^{{k}}"
+        ratio, last = map(printer._print, (self.args[0], self.args[1] - 1))
+        return rf"\sum_{{k=0}}^{{{last}}} \left({ratio}\right)^{{k}}"
 
 
 class geometric_total(_Numeric):
@@ -101,19 +101,21 @@ class _Paths(_Numeric):
     """A function of a square matrix of gains: arguments i, j, T and the entries row by row."""
 
     sign = ""
+    before = 0  # how many steps before T the printed sum ends
 
     def _latex(self, printer: Any, **_: Any) -> str:
-        i, j, steps, *entries = map(printer._print, self.args)
+        (i, j, steps), entries = self.args[:3], list(map(printer._print, self.args[3:]))
+        last = printer._print(steps - self.before)
         size = round(len(entries) ** 0.5)
         rows = [r" & ".join(entries[k * size : (k + 1) * size]) for k in range(size)]
         matrix = r"\begin{pmatrix}" + r" \\ ".join(rows) + r"\end{pmatrix}"
-        return rf"\left[{self.sign % steps} {matrix}^{{k}}\right]_{{{int(i) + 1}{int(j) + 1}}}"
+        return rf"\left[{self.sign % last} {{{matrix}}}^{{k}}\right]_{{{int(i) + 1}{int(j) + 1}}}"
 
 
 class path_sum(_Paths):
     """``(Σ_{k=0}^{T-1} G^k)_{ij}`` for a matrix of nonnegative gains."""
 
-    sign = r"\sum_{k=0}^{%s - 1}"
+    sign, before = r"\sum_{k=0}^{%s}", 1
 
 
 class path_total(_Paths):

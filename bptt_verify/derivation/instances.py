@@ -9,7 +9,8 @@ from functools import cached_property
 import sympy as sp
 
 from bptt_verify.derivation import wording
-from bptt_verify.derivation.claims import Claim, Known
+from bptt_verify.derivation.changes import Changes
+from bptt_verify.derivation.claims import Claim, Claims, Known
 from bptt_verify.derivation.lines import Entry, Reader, entry
 from bptt_verify.derivation.matching import SUPREMA, function_and_matrix, readout_matrix
 from bptt_verify.derivation.smallcase import jacobian_entries, written_out
@@ -54,10 +55,23 @@ class Instance:
         """The blocks of the local derivatives."""
         return {key: entry(self.local, key, self.program) for key, _ in self.local.results}
 
-    def claims(self) -> dict[str, Claim]:
-        """T1 to T7."""
-        own = (self.unrolled(), self.adjoint_form(), self.linear(), self.magnitude())
-        return {c.id: c for c in own} | Truncations(self.program).claims()
+    def claims(self) -> Claims:
+        """T1 to T10."""
+        truncations, changes = Truncations(self.program), Changes(self.program)
+        return Claims(
+            {
+                "T1": self.unrolled,
+                "T2": self.adjoint_form,
+                "T3": self.linear,
+                "T4": self.magnitude,
+                "T5": truncations.window,
+                "T6": truncations.chunks,
+                "T7": truncations.randomized,
+                "T8": changes.clip,
+                "T9": changes.change,
+                "T10": changes.bound,
+            }
+        )
 
     # ── T1 ───────────────────────────────────────────────────────────────────────────────────────
 

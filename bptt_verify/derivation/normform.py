@@ -87,3 +87,18 @@ def needed(exprs: Iterable[sp.Expr], definitions: Mapping[sp.Symbol, sp.Expr]) -
             used.add(name)
             waiting += definitions[name].free_symbols
     return {s: e for s, e in definitions.items() if s in used}
+
+
+def letters_of_norms(
+    exprs: Iterable[sp.Expr], definitions: Mapping[sp.Symbol, sp.Expr]
+) -> dict[sp.Symbol, str]:
+    """LaTeX of the symbols of norms and of definitions."""
+    found = {}
+    for s in sorted({s for e in exprs for s in e.free_symbols} - set(definitions), key=str):
+        name, mark = str(s).strip("‖₂∞₁").rstrip("‖"), str(s)[-1]
+        sub = {"₂": "_2", "∞": r"_\infty", "₁": "_1"}.get(mark, "")
+        plain = name.replace("_", r"\_")
+        found[s] = rf"\lVert \mathrm{{{plain}}} \rVert{sub}" if "‖" in str(s) else str(s)
+    for k, s in enumerate(definitions, 1):
+        found[s] = rf"{str(s)[0]}_{{{k}}}"
+    return found

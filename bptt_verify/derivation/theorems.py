@@ -9,7 +9,7 @@ from functools import partial
 import sympy as sp
 
 from bptt_verify.errors import UsageError
-from bptt_verify.proof import CLAIMS, Chain, Part, Statement, Theorem, explained, labels
+from bptt_verify.proof import CLAIMS, Chain, GeneralClaim, Part, Statement, Theorem, explained, labels
 from bptt_verify.proof.explanation import Words, listed, shown
 from bptt_verify.proof.kernel import Definition, entries, index, substitute
 from bptt_verify.proof.printing import Written, bare, conditions
@@ -87,6 +87,19 @@ def proof_steps(part: Part, known: Collection[Definition] = ()) -> Steps:
     """The statement and the proof, to open and close."""
     stated = (*claimed(part.theorem), *definitions(part.theorem, known))
     return Steps(f"{part.label}: {part.words}", (*stated, Prose.of("Proof."), *proof_blocks(part)))
+
+
+def theorems_shown(general: GeneralClaim, *names: str) -> tuple[Block, ...]:
+    """The statements of some parts, each with its label; the proofs are printed elsewhere."""
+    blocks: list[Block] = []
+    for part in (general.part(n) for n in names):
+        blocks += [
+            Prose.of(f"{part.label}. {part.words}:"),
+            *claimed(part.theorem),
+            *definitions(part.theorem),
+        ]
+    where = f"The proofs, step by step: theorem_document({general.id!r}), or bptt-verify prove {general.id}."
+    return (*blocks, Prose.of(where))
 
 
 def expression(term: sp.Expr) -> Formula:

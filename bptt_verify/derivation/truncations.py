@@ -10,9 +10,9 @@ from bptt_verify.derivation import wording
 from bptt_verify.derivation.claims import Claim, Known
 from bptt_verify.derivation.lines import Reader
 from bptt_verify.derivation.reverse import gated_adjoint
-from bptt_verify.derivation.theorems import claimed, definitions
+from bptt_verify.derivation.theorems import theorems_shown
 from bptt_verify.program import Program
-from bptt_verify.proof import CLAIMS, GeneralClaim
+from bptt_verify.proof import CLAIMS
 from bptt_verify.render import Block, Display, Letter, Line, Prose
 
 
@@ -39,10 +39,6 @@ class Truncations:
         gates = next(a.name for a in self.gated.arrays if a.role == "gates")
         return Reader(self.program, {gates: Letter("ξ", r"\xi")})
 
-    def claims(self) -> dict[str, Claim]:
-        """T5 to T7."""
-        return {c.id: c for c in (self.window(), self.chunks(), self.randomized())}
-
     def window(self) -> Claim:
         """T5."""
         statement = (
@@ -52,7 +48,7 @@ class Truncations:
             Known("that the error is exactly the tail, and the bound on it", "proved", wording.BY_RULES),
             Known("the numbers of a generated kernel", "tested", wording.BY_TRUNCATED),
         )
-        blocks = (Prose.of(wording.WINDOW), *_theorems(CLAIMS["T5"], "gradient_error"))
+        blocks = (Prose.of(wording.WINDOW), *theorems_shown(CLAIMS["T5"], "gradient_error"))
         return Claim("T5", CLAIMS["T5"], True, statement, {}, known, blocks)
 
     def chunks(self) -> Claim:
@@ -68,7 +64,7 @@ class Truncations:
         )
         blocks: tuple[Block, ...] = (
             Prose.of(wording.GATES),
-            *_theorems(CLAIMS["T6"], "gated_gradient", "chunk"),
+            *theorems_shown(CLAIMS["T6"], "gated_gradient", "chunk"),
             Prose.of(wording.GATED),
             *_display(recursion),
             *_display(gradients),
@@ -91,7 +87,7 @@ class Truncations:
         )
         blocks = (
             Prose.of(wording.RANDOM),
-            *_theorems(CLAIMS["T7"], "backward_gradient"),
+            *theorems_shown(CLAIMS["T7"], "backward_gradient"),
             Prose.of(wording.VARIANCE),
         )
         return Claim("T7", CLAIMS["T7"], True, statement, {}, known, blocks)
@@ -110,19 +106,6 @@ class Truncations:
             replace(self.reader.gradient(self.gated, n), reason="T6f: what step 1 sends back")
             for n in initial
         ]
-
-
-def _theorems(general: GeneralClaim, *names: str) -> tuple[Block, ...]:
-    """The statements of some parts, each with its label; the proofs are printed elsewhere."""
-    blocks: list[Block] = []
-    for part in (general.part(n) for n in names):
-        blocks += [
-            Prose.of(f"{part.label}. {part.words}:"),
-            *claimed(part.theorem),
-            *definitions(part.theorem),
-        ]
-    where = f"The proofs, step by step: theorem_document({general.id!r}), or bptt-verify prove {general.id}."
-    return (*blocks, Prose.of(where))
 
 
 def _display(lines: Sequence[Line]) -> tuple[Block, ...]:

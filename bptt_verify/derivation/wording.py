@@ -78,3 +78,27 @@ VARIANCE = (
 )
 BY_TRUNCATED = "by check_truncated: numerically, at the listed points, with stated tolerances"
 BY_UNBIASED = "by check_unbiased: over all outcomes of the gates at the listed points"
+
+# Clipping, and how far a step changes the loss.
+CLIP = (
+    "Clipping replaces a gradient g by clip_θ(g) = min(1, θ/‖g‖) g, with one norm over everything that is "
+    "clipped: for this recurrence,"
+)
+CHANGE = (
+    "A clipped step moves the parameters by at most η θ. If the loss is Lipschitz with a constant K where "
+    "the step goes, it changes by no more than K η min(‖g‖, θ):"
+)
+BOUND = (
+    "There is seldom a K for all parameters. On a ball ‖w - w⁰‖ ≤ r of all of them together, any bound "
+    "of the gradient's norm is one, and r = η θ suffices for a clipped step. Norms compose:"
+)
+OWN_BOUND = (
+    "For this recurrence, from the adjoint equations above, one after the other: a norm is Euclidean and the "
+    "largest of all steps and sequences, ‖W‖₂ is the spectral norm, ‖W‖∞ the largest entry, ‖weights‖₁ the "
+    "sum over all steps; T steps, B sequences. lipschitz_bound evaluates it, and bounds the same by data, "
+    "which is much tighter."
+)
+UNBOUNDED = "By norms there is no finite bound:"
+BY_CLIP = "by check_clip: at random gradients, and in the corners of floating point"
+BY_UPDATE = "by check_clipped_update: along own, random and adversarial gradients"
+BY_SEARCH = "by tests/properties/test_t10_bound.py: random and adversarial points of the ball"
