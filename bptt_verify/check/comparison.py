@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -202,10 +202,10 @@ def conditioning(bench: Bench, arrays: Arrays, block: str, method: Method) -> fl
         return max(moved, _saturation(bench, arrays, block, direction))
     if bench.precision.eps <= noise.DOUBLE.eps:
         return 0.0  # the finite differences' own errors are larger
-    slope = scatter.difference_slope(bench.problem, bench.rng)
+    slopes_at = scatter.differences(bench.problem, bench.rng)
     scale = unit(arrays, block)
     moved = noise.slope_noise(
-        lambda points: np.array([slope(a, (block, scale * direction)) / scale for a in points]),
+        lambda points: slopes_at(points, (block, scale * direction)) / scale,
         arrays,
         bench.precision,
         bench.rng,
@@ -267,13 +267,17 @@ def _systematic(
 ) -> tuple[State, str]:
     """Whether the error stays at nearby points; what scatters there is rounding of the function itself."""
 
-    def exactly(arrays: Arrays, at: reference.Probe) -> float:
-        return reference.complex_slope(bench.problem.loss, arrays, *at)
+    def exactly(points: Sequence[Arrays], at: reference.Probe) -> Array:
+        return reference.complex_slopes(bench.problem.loss, points, *at)
 
-    slope = exactly if method == "complex step" else scatter.difference_slope(bench.problem, bench.rng)
+    exact = method == "complex step"
+    slopes_at = exactly if exact else scatter.differences(bench.problem, bench.rng)
     away = min(scatter.AWAY, 0.05 * bench.precision.eps * scale / moved) if moved else scatter.AWAY
     away = max(away, 16 * bench.precision.eps)
-    errors = scatter.errors_nearby(bench.fn, bench.problem, point.arrays, probe, slope, bench.rng, away)
+    together = scatter.REPEATS // 2 if exact else 1
+    errors = scatter.errors_nearby(
+        bench.fn, bench.problem, point.arrays, probe, slopes_at, bench.rng, away, together
+    )
     if len(errors) < scatter.REPEATS // 2:
         return "undecided", "the reference fails at nearby points"
     if noise.systematic(list(errors)):
@@ -283,7 +287,7 @@ def _systematic(
     spread = magnitude(errors) / (magnitude(probe[1]) * scale) if scale else np.inf
     if gap <= 4 * magnitude(errors) and spread < (5 * BLURRED if bench.precision.eps > 1e-10 else ROUNDED):
         return "right", f"rounding limits the comparison to {spread:.1g}"
-    if method == "complex step" and gap > 10 * _single_precision(bench, point, probe, scale, moved):
+    if exact and gap > 10 * _single_precision(bench, point, probe, scale, moved):
         return "wrong", f"the error scatters by {spread:.1g} of the block's scale: noise, or half precision"
     return "undecided", f"the error scatters like rounding ({spread:.1g} of the block's scale)"
 

@@ -141,13 +141,14 @@ def zero_floor(loss: float, gradients: Iterable[Array], arrays: Arrays, precisio
     return floor(largest, 0.0, arrays, precision)
 
 
-def systematic(errors: Sequence[float]) -> bool:
+def systematic(errors: Sequence[float], times: float = 10.0) -> bool:
     """Whether errors measured at nearby points agree (a mistake) or scatter around zero (rounding).
 
-    The mean must be ten times the standard deviation: rounding has a bias of its own (a library's ``tanh``
-    may be off to one side by half a digit), while a mistake varies by a percent or so between nearby points.
+    The mean must be so many times the standard deviation: rounding has a bias of its own (a library's
+    ``tanh`` may be off to one side by half a digit), while a mistake varies by a percent or so between nearby
+    points.
     """
     values = np.asarray(errors, dtype=float)
     if not np.all(np.isfinite(values)):
         return True
-    return bool(abs(values.mean()) > 10 * values.std(ddof=1))
+    return bool(abs(values.mean()) > times * values.std(ddof=1))

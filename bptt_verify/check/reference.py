@@ -32,11 +32,13 @@ def _imaginary(loss: Loss, points: Sequence[Arrays]) -> Array:
 def complex_slopes(loss: Loss, points: Sequence[Arrays], block: str, direction: Array) -> Array:
     """Derivatives of the loss at several points when `block` moves along `direction`, by complex steps."""
     values = np.zeros(len(points))
+    still = {
+        id(p): _complex_copy(p) for p in points
+    }  # shared by equal points: then `many` stacks the block only
     for step in (SMALL_STEP, LARGE_STEP):
         steps = [step * unit(p, block) for p in points]
         moved = [
-            {**_complex_copy(p), block: p[block] + 1j * h * direction}
-            for p, h in zip(points, steps, strict=True)
+            {**still[id(p)], block: p[block] + 1j * h * direction} for p, h in zip(points, steps, strict=True)
         ]
         changes = _imaginary(loss, moved)
         values = changes / np.array(steps)
@@ -196,12 +198,13 @@ def kinked(loss: Loss, arrays: Arrays, probe: Probe, wobble: float, doubt: float
     A smooth loss has one-sided differences that approach each other as the step shrinks; at a kink they
     do not.
     """
-    here = real_loss(loss, arrays)
-    gaps = []
-    for t in (1e-4, 1e-5, 1e-6):
-        forward = (_moved_loss(loss, arrays, probe, t) - here) / t
-        backward = (here - _moved_loss(loss, arrays, probe, -t)) / t
-        gaps.append(abs(forward - backward))
+    steps = (1e-4, 1e-5, 1e-6)
+    points = [_moved(arrays, probe, sign * t) for t in steps for sign in (1.0, -1.0)]
+    here, *moved = map(float, np.real(many_losses(loss, [arrays, *points])))
+    gaps = [
+        abs((ahead - here) / t - (here - behind) / t)
+        for t, ahead, behind in zip(steps, moved[::2], moved[1::2], strict=True)
+    ]
     real = gaps[-1] > max(8 * wobble / 1e-6, 0.1 * doubt)
     steady = all(0.5 * old < new < 2 * old for old, new in pairwise(gaps))  # noise would grow as 1 / t
     return bool(real and steady)

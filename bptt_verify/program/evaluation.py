@@ -1,13 +1,15 @@
 """Evaluate a Program directly, equation by equation: the meaning that generated code must have.
 
-Slow and plain on purpose. It works on any NumPy arrays, object arrays of exact numbers or SymPy
+Plain on purpose: one NumPy operation after the other, in the order of the equations; only what is the same
+at every step is found out once. It works on any NumPy arrays, object arrays of exact numbers or SymPy
 expressions included, so that one definition of meaning serves the floating-point and the exact side.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,7 @@ from bptt_verify.program.nodes import (
     size_symbol,
     symbol,
 )
-from bptt_verify.program.order import components
+from bptt_verify.program.order import Component, components
 
 Values = dict[str, Any]
 STACK = "stack"  # the label of the extra last axis of stacked arrays
@@ -74,10 +76,14 @@ class _Evaluation:
     ) -> None:
         self.program, self.functions, self.number = program, functions, number
         self.sizes = _sizes(program, arrays)
+        self.shapes: dict[Labels, tuple[int, ...]] = {}
         self.constants: dict[sp.Expr, Any] = {}
         self.values: Values = {}
         for a in program.arrays:
-            self.values[a.name] = self._declared(a.name, arrays)
+            value = self.values[a.name] = self._declared(a.name, arrays)
+            if value.ndim > len(a.labels):
+                self.sizes[STACK] = value.shape[-1]
+        self.parts, self.meanings = _prepared(program)
 
     def _declared(self, name: str, arrays: Mapping[str, Any]) -> Any:
         a = self.program.array[name]
@@ -89,19 +95,18 @@ class _Evaluation:
             return np.eye(self.size(a.labels[-1]), dtype=int)[np.asarray(arrays[name])]
         return np.asarray(arrays[name])
 
-    def _labelled(self, value: Any, labels: Labels) -> tuple[Any, Labels]:
-        """The value with its labels, among them the stack's where it has one more axis."""
-        if np.ndim(value) == len(labels):
-            return value, labels
-        self.sizes[STACK] = value.shape[-1]
-        return value, (*labels, STACK)
-
     def size(self, label: str) -> int:
         word = size_of(label)
         return int(word) if word.isdigit() else self.sizes[word]
 
+    def shape(self, labels: Labels) -> tuple[int, ...]:
+        """The shape of an array with these labels."""
+        if labels not in self.shapes:
+            self.shapes[labels] = tuple(map(self.size, labels))
+        return self.shapes[labels]
+
     def run(self) -> Values:
-        for part in components(self.program):
+        for part in self.parts:
             if part.direction == 0:
                 for e in part.equations:
                     self.values[e.name] = self._whole(e)
@@ -116,7 +121,14 @@ class _Evaluation:
             self.values[carry.end] = self.values[name][-1 if carry.shift < 0 else 0]
 
     def _whole(self, e: Equation) -> Any:
-        return self._compute(e, e.labels, [self._labelled(self._read_all(r), r.labels) for r in e.operands])
+        return self._computed(e, 0, [self._read_all(r) for r in e.operands])
+
+    def _computed(self, e: Equation, dropped: int, operands: list[Any]) -> Any:
+        """An equation's value from those of its operands; its own first axes are dropped in a loop."""
+        key = e.name, tuple([getattr(v, "ndim", 0) for v in operands])
+        if key not in self.meanings:
+            self.meanings[key] = _meaning(e, dropped, key[1])
+        return self.meanings[key](self, operands)
 
     def _read_all(self, r: Ref) -> Any:
         value = self.values[r.name]
@@ -129,52 +141,24 @@ class _Evaluation:
     def _loop(self, equations: tuple[Equation, ...], direction: int) -> None:
         steps = self.sizes[TIME]
         rows: dict[str, list[Any]] = {e.name: [None] * steps for e in equations}
+        lines = [(rows[e.name], e, [self._reader(r, rows) for r in e.operands]) for e in equations]
         for t in range(steps) if direction > 0 else reversed(range(steps)):
-            for e in equations:
-                operands = [self._read_row(r, t, rows) for r in e.operands]
-                rows[e.name][t] = self._compute(e, e.labels[1:], operands)
+            for row, e, readers in lines:
+                row[t] = self._computed(e, 1, [read(t) for read in readers])
         for e in equations:
             self.values[e.name] = np.stack(_alike(rows[e.name]))
             self._finish(e.name)
 
-    def _read_row(self, r: Ref, t: int, rows: dict[str, list[Any]]) -> tuple[Any, Labels]:
+    def _reader(self, r: Ref, rows: dict[str, list[Any]]) -> Callable[[int], Any]:
+        """What gives an operand's value at each step of a loop."""
         if TIME not in r.labels:
-            return self._labelled(self.values[r.name], r.labels)
-        at = t + r.shift
-        if not 0 <= at < self.sizes[TIME]:
-            return self._labelled(self.values[self.program.carry[r.name].boundary], r.labels[1:])
-        return self._labelled((rows[r.name] if r.name in rows else self.values[r.name])[at], r.labels[1:])
-
-    def _compute(self, e: Equation, out: Labels, operands: list[tuple[Any, Labels]]) -> Any:
-        dropped = len(e.labels) - len(out)
-        if any(STACK in labels for _, labels in operands):
-            out = (*out, STACK)
-        match e:
-            case Contract():
-                return _einsum(operands, out)
-            case Peak():
-                value, labels = operands[0]
-                return value.real.max(axis=tuple(i for i, x in enumerate(labels) if x not in out))
-            case Pack(axis=axis):
-                axis -= dropped
-                wide = [len(r.labels) == len(e.labels) for r in e.operands]
-                members = [
-                    v if w else np.expand_dims(v, axis) for w, (v, _) in zip(wide, operands, strict=True)
-                ]
-                return np.concatenate(_alike(members), axis=axis)
-            case Select(axis=axis, low=low, high=high):
-                value, labels = operands[0]
-                part = np.take(value, range(low, high), axis=axis - dropped)
-                return (
-                    part
-                    if len(e.labels) == len(e.operands[0].labels)
-                    else np.squeeze(part, axis=axis - dropped)
-                )
-            case Pointwise():
-                aligned = [align(v, labels, out) for v, labels in operands]
-                value = np.asarray(_plan(e.expr, e.operands)(self, aligned))
-                shape = tuple(map(self.size, out))
-                return np.broadcast_to(value, shape).copy() if value.shape != shape else value
+            fixed = self.values[r.name]
+            return lambda t: fixed
+        source = rows[r.name] if r.name in rows else self.values[r.name]
+        if not r.shift:
+            return lambda t: source[t]
+        edge, shift, steps = self.values[self.program.carry[r.name].boundary], r.shift, self.sizes[TIME]
+        return lambda t: source[t + shift] if 0 <= t + shift < steps else edge
 
     def length(self, size: sp.Symbol) -> int:
         """The length that a size symbol stands for."""
@@ -190,6 +174,67 @@ class _Evaluation:
 Step = Callable[[_Evaluation, list[Any]], Any]
 
 
+Meanings = dict[tuple[str, tuple[int, ...]], Step]  # of equations, by how many axes the operands have
+
+
+@lru_cache(maxsize=256)
+def _prepared(program: Program) -> tuple[tuple[Component, ...], Meanings]:
+    """What is the same in all runs of a program; the meanings are found as they are needed."""
+    return components(program), {}
+
+
+def _meaning(e: Equation, dropped: int, axes: tuple[int, ...]) -> Step:
+    """How to compute an equation from operands that have so many axes."""
+    labels = tuple(_labelled(r, dropped, count) for r, count in zip(e.operands, axes, strict=True))
+    stacked = any(STACK in own for own in labels)
+    return _step(e, dropped, labels, (*e.labels[dropped:], *([STACK] if stacked else [])))
+
+
+def _labelled(r: Ref, dropped: int, axes: int) -> Labels:
+    """The labels of an operand's value, among them the stack's where it has one more axis."""
+    labels = r.labels[dropped:] if TIME in r.labels else r.labels
+    return labels if axes == len(labels) else (*labels, STACK)
+
+
+def _step(e: Equation, dropped: int, labels: tuple[Labels, ...], out: Labels) -> Step:
+    match e:
+        case Contract():
+            subscripts = _subscripts(labels, out)
+            return lambda run, values: np.einsum(subscripts, *values)
+        case Peak():
+            others = tuple(i for i, x in enumerate(labels[0]) if x not in out)
+            return lambda run, values: values[0].real.max(axis=others)
+        case Pack():
+            at = e.axis - dropped
+            wide = [len(r.labels) == len(e.labels) for r in e.operands]
+            return lambda run, values: np.concatenate(
+                _alike([v if w else np.expand_dims(v, at) for w, v in zip(wide, values, strict=True)]), at
+            )
+        case Select():
+            return partial(_selected, e, e.axis - dropped)
+        case Pointwise():
+            expression = _plan(e.expr, e.operands)
+            return partial(_pointwise, expression, [_aligner(own, out) for own in labels], out)
+
+
+def _selected(e: Select, axis: int, run: _Evaluation, values: list[Any]) -> Any:
+    part = np.take(values[0], range(e.low, e.high), axis=axis)
+    return part if len(e.labels) == len(e.operands[0].labels) else np.squeeze(part, axis=axis)
+
+
+def _pointwise(
+    expression: Step,
+    aligners: list[Callable[[Any], Any] | None],
+    out: Labels,
+    run: _Evaluation,
+    values: list[Any],
+) -> Any:
+    aligned = [v if f is None else f(v) for f, v in zip(aligners, values, strict=True)]
+    value = np.asarray(expression(run, aligned))
+    shape = run.shape(out)
+    return value if value.shape == shape else np.broadcast_to(value, shape).copy()
+
+
 @lru_cache(maxsize=10_000)
 def _plan(expr: sp.Expr, operands: tuple[Ref, ...]) -> Step:
     """How to compute an expression from its operands' values: the walk of the tree, done once."""
@@ -202,12 +247,27 @@ def _plan(expr: sp.Expr, operands: tuple[Ref, ...]) -> Step:
     if expr.is_number:
         return lambda run, values: run.constant(expr)
     kind, parts = expr.func, {a: _plan(a, operands) for a in _parts(expr)}
+    if expr.is_Add or expr.is_Mul:
+        return _folded(operator.add if expr.is_Add else operator.mul, [parts[a] for a in expr.args])
     inner = parts.get(expr.args[0])
 
     def step(run: _Evaluation, values: list[Any]) -> Any:
         if kind in run.functions and inner is not None:
             return run.functions[kind](inner(run, values))
         return structure(expr, lambda part: parts[part](run, values))
+
+    return step
+
+
+def _folded(combine: Callable[[Any, Any], Any], parts: list[Step]) -> Step:
+    """A sum or a product, as ``structure`` computes it."""
+    first, *rest = parts
+
+    def step(run: _Evaluation, values: list[Any]) -> Any:
+        total = first(run, values)
+        for part in rest:
+            total = combine(total, part(run, values))
+        return total
 
     return step
 
@@ -265,15 +325,19 @@ def _alike(rows: list[Any]) -> list[Any]:
 
 def align(value: Any, labels: Labels, out: Labels) -> Any:
     """Transpose and expand an array so that its axes stand as in ``out``."""
+    aligned = _aligner(labels, out)
+    return value if aligned is None else aligned(value)
+
+
+def _aligner(labels: Labels, out: Labels) -> Callable[[Any], Any] | None:
+    """What does so; None where nothing is to be done."""
     if labels == out:
-        return value
+        return None
     order = [labels.index(x) for x in out if x in labels]
-    value = np.transpose(value, order)
-    return value[tuple(slice(None) if x in labels else None for x in out)]
-
-
-def _einsum(operands: list[tuple[Any, Labels]], out: Labels) -> Any:
-    return np.einsum(_subscripts(tuple(labels for _, labels in operands), out), *(v for v, _ in operands))
+    places = tuple(slice(None) if x in labels else None for x in out)
+    if order == sorted(order):
+        return lambda value: value[places]
+    return lambda value: np.transpose(value, order)[places]
 
 
 @lru_cache(maxsize=10_000)
