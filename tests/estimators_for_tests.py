@@ -33,27 +33,39 @@ def elman(arrays, gate, whole=None):
 
 
 def elman_terms(arrays, weight):
-    """The double sum; ``weight(t, i)`` multiplies the term of loss t and step i < t, i = -1 for h0."""
+    """The double sum; ``weight(t, i)`` multiplies the term of loss t and step i < t, i = -1 for h0.
+
+    Lag by lag: all losses go one step further back at once.
+    """
     loss, h, do = elman_run(arrays)
-    grads = {k: np.zeros_like(arrays[k]) for k in ELMAN}
+    h, T = np.array(h), len(do)
+    slope = 1 - h[1:] ** 2
+    grads = {"W_qh": _summed(do, h[1:]), "b_q": do.sum(axis=(0, 1))}
+    grads |= {k: np.zeros_like(arrays[k]) for k in ELMAN if k not in grads}
     start = np.zeros_like(h[0])
-    for t in range(len(do)):
-        da = do[t] @ arrays["W_qh"] * (1 - h[t + 1] ** 2)
-        _accumulate(grads, arrays["x"][t], h[t], h[t + 1], da, do[t])
-        for i in range(t - 1, -1, -1):
-            da = da @ arrays["W_hh"] * (1 - h[i + 1] ** 2)
-            _accumulate(grads, arrays["x"][i], h[i], None, weight(t, i) * da, None)
-        start += weight(t, -1) * (da @ arrays["W_hh"])
+    da = do @ arrays["W_qh"] * slope  # of loss i + lag at step i
+    for lag in range(T):
+        if lag:
+            da = da[1:] @ arrays["W_hh"] * slope[: T - lag]
+        counted = np.array([weight(i + lag, i) if lag else 1.0 for i in range(T - lag)])[:, None, None] * da
+        grads["W_hx"] += _summed(counted, arrays["x"][: T - lag])
+        grads["W_hh"] += _summed(counted, h[: T - lag])
+        grads["b_h"] += counted.sum(axis=(0, 1))
+        start += weight(lag, -1) * (da[0] @ arrays["W_hh"])
     return loss, grads | {"h0": start}
+
+
+def _summed(left, right):
+    """Sum over steps and sequences of outer products."""
+    return left.reshape(-1, left.shape[-1]).T @ right.reshape(-1, right.shape[-1])
 
 
 def _accumulate(grads, x, before, after, da, do):
     grads["W_hx"] += da.T @ x
     grads["W_hh"] += da.T @ before
     grads["b_h"] += da.sum(axis=0)
-    if do is not None:
-        grads["W_qh"] += do.T @ after
-        grads["b_q"] += do.sum(axis=0)
+    grads["W_qh"] += do.T @ after
+    grads["b_q"] += do.sum(axis=0)
 
 
 def linear_forward(arrays, xi):

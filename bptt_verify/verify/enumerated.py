@@ -41,8 +41,8 @@ SEVERAL = 600  # blocks up to this size are compared as a whole
 
 OTHER = (
     "it is another estimator than the gated recursion (T = {}): its mean was computed over all outcomes of "
-    "few gates, and of pairs of gates at T = {} (as many as the evidence says: a slow function is not seen "
-    "in all of them); dependence among three or more of many gates is not judged"
+    "few gates, and of pairs of gates at T = {} (as many as the evidence says, at most 450); "
+    "dependence among three or more of many gates is not judged"
 )
 
 Found = tuple[tuple[Evidence, ...], tuple[str, ...], str | None]

@@ -1,5 +1,7 @@
 """Random gradients by hand: right ones of any form are never refuted, wrong ones are, and are named."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from estimators_for_tests import elman, elman_terms, linear_forward, lstm  # iso
 
 def product(xi, t, i):
     """Π of the gates that a term of loss t passes on its way to step i."""
-    return np.prod(xi[i + 1 : t + 1], axis=0)
+    return math.prod(xi[i + 1 : t + 1])
 
 
 def column(xi, t):
