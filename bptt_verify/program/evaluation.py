@@ -336,7 +336,7 @@ def _aligner(labels: Labels, out: Labels) -> Callable[[Any], Any] | None:
     order = [labels.index(x) for x in out if x in labels]
     places = tuple(slice(None) if x in labels else None for x in out)
     if order == sorted(order):
-        return lambda value: value[places]
+        return lambda value: np.asarray(value)[places]  # an exact scalar is no array
     return lambda value: np.transpose(value, order)[places]
 
 
