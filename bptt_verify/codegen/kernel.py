@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -272,10 +273,16 @@ def generate(
 
 
 def _generate(rec: Recurrence, style: str, method: str, estimator: Estimator) -> Kernel:
-    module = _module(rec.program, style, method, estimator)
+    programs, source = _written(rec.program, style, method, estimator)
     title = f"<kernel {rec.name} {digest(rec.program)[:12]} {style} {method} {estimator!s:.40}>"
-    source = module.write()
-    return Kernel(rec, module.programs, source, style, method, estimator, load(source, title))
+    return Kernel(rec, programs, source, style, method, estimator, load(source, title))
+
+
+@lru_cache(maxsize=128)
+def _written(program: Program, style: str, method: str, estimator: Estimator) -> tuple[Programs, str]:
+    """What is derived and written once for all kernels of a kind; a kernel's namespace is its own."""
+    module = _module(program, style, method, estimator)
+    return module.programs, module.write()
 
 
 def _module(program: Program, style: str, method: str, estimator: Estimator) -> Module:
