@@ -165,7 +165,7 @@ def test_a_missing_file_is_2(folder):
 
 
 def test_an_error_of_our_own_is_3(quick, monkeypatch):
-    def explode(theorem):
+    def explode(theorem, done):
         raise RuntimeError("unforeseen")
 
     monkeypatch.setattr(claims, "replay", explode)

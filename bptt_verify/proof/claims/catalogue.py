@@ -281,10 +281,15 @@ CLAIMS: Mapping[str, GeneralClaim] = {
 
 @cache
 def labels(part: str) -> Mapping[Theorem, str]:
-    """The label of every theorem that a part's proof may cite: of its own claim and of those before it."""
+    """The label of every theorem that the proof of a part cites: of its own claim and of those before it.
+
+    The part is proved first, and with it all that its proof cites; nothing else is proved here.
+    """
+    for own in (p for one in CLAIMS.values() for p in one.parts if p.label == part):
+        own.prove()
     found: dict[Theorem, str] = {}
     for one in CLAIMS.values():
-        found |= {p.theorem: p.label for p in one.parts}
+        found |= {p.theorem: p.label for p in one.parts if p.proved}
         if part in found.values():
             break
     return found

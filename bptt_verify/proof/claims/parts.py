@@ -18,6 +18,8 @@ MOST_OF_MEANS = 4  # the same where means are added up over the outcomes of all 
 
 Chosen = Callable[[np.random.Generator], examples.Values]
 
+_MADE_AGAIN: dict[Theorem, Theorem] = {}  # by `Part.check`; claims share premises
+
 
 @dataclass(frozen=True)
 class Part:
@@ -52,12 +54,20 @@ class Part:
         return self.prove()
 
     @property
+    def proved(self) -> bool:
+        """Whether the theorem may have been made before; one that was not is cited in no proof."""
+        asked = getattr(self.prove, "cache_info", None)
+        return asked is None or asked().currsize > 0
+
+    @property
     def most(self) -> int:
         """The largest number of steps at which it is evaluated."""
         return MOST_OF_MEANS if speaks_of_means(self.theorem) else MOST
 
     def check(self, seed: int = 0) -> int:
         """Make the theorem again by its rules, and evaluate it exactly with random integer matrices.
+
+        What was made again by an earlier check, as premises that theorems share, is not made a third time.
 
         Returns
         -------
@@ -69,7 +79,7 @@ class Part:
         ProofError
             If the rules do not lead to it, or it is false at one of them.
         """
-        theorem = replay(self.theorem)
+        theorem = replay(self.theorem, _MADE_AGAIN)
         rng = np.random.default_rng(seed)
         draw = integers(rng)
         draw = _with(self.chosen(rng), draw) if self.chosen else draw

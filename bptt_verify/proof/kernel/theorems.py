@@ -248,15 +248,22 @@ def seal() -> None:
     _SEALED.append(True)
 
 
-def replay(theorem: Theorem) -> Theorem:
+def replay(theorem: Theorem, done: dict[Theorem, Theorem] | None = None) -> Theorem:
     """Make a theorem again by its rules, premises first, and compare.
+
+    Parameters
+    ----------
+    theorem : Theorem
+    done : dict, optional
+        What was made again before, and need not be once more: theorems share premises. What is made now is
+        added.
 
     Raises
     ------
     ProofError
         If the rules do not lead to the same conclusion.
     """
-    return _replayed(theorem, {})
+    return _replayed(theorem, {} if done is None else done)
 
 
 def _replayed(theorem: Theorem, done: dict[Theorem, Theorem]) -> Theorem:
