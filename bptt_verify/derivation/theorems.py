@@ -153,6 +153,17 @@ _PREMISES = {
     "z": "With the gated sensitivity:",
     "z^1": "With one gated step from the exact derivative:",
     "z^s": "With the same gate at every step:",
+    "dh/dw": "By the chain rule, with all that the values of earlier steps bring to what is fed written out:",
+    "du/dw": "With the sensitivity of what is fed:",
+    "do/dw": "With the sensitivity of the value that a step makes:",
+    "λ^u": "With the adjoint of what is fed, through the values of later steps:",
+    "J": "With the Jacobian that has the way through the output:",
+    "A^u": "With the partial that has the way through the output:",
+    "dh'/dw": "By the chain rule of the other mask or trajectory:",
+    "λ'": "With its adjoint:",
+    "(dh/dw)_det": "By the chain rule of one step, with what is fed held constant:",
+    "(do/dw)_det": "With the sensitivity of the value, what is fed held constant:",
+    "λ^det": "With the adjoint, what is fed held constant:",
     "Z": "With the gated sensitivity to the initial state:",
 }
 

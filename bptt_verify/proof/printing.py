@@ -96,10 +96,13 @@ _GREEK = {
 
 def _latex_entry(name: str, at: str) -> str:
     index = f"_{{{at}}}" if at else ""
+    if name.startswith("("):
+        inner, _, mark = name[1:].partition(")_")
+        return rf"\left( {_latex_entry(inner, at)} \right)_{{\mathrm{{{mark}}}}}"
     if "/" not in name:
         return f"{_letter_latex(name)}{index}"
     top, bottom = (_letter_latex(p) for p in name.split("/"))
-    if name.startswith("∂h") or name == "∂⁺L/∂w":
+    if name.startswith(("∂h", "dh", "du", "do", "∂⁺L")):
         return rf"\frac{{{top}{index}}}{{{bottom}}}"
     return rf"\frac{{{top}}}{{{bottom}{index}}}"
 

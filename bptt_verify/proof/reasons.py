@@ -111,6 +111,15 @@ _DEFINED = {
     "μ": ("the end of the chunk", "recursion of the chunk's adjoint"),
     "z": ("it starts at 0", "one step with its gate"),
     "z^s": ("it starts at 0", "one step with the shared gate"),
+    "dh/dw": ("h_0 does not depend on w", "chain rule, with what is fed written out"),
+    "du/dw": ("what is fed, written out",) * 2,
+    "do/dw": ("chain rule of one step",) * 2,
+    "λ^u": ("what it does in all later steps",) * 2,
+    "dh'/dw": ("h_0 does not depend on w", "chain rule of one step"),
+    "λ'": ("the last step", "recursion of the adjoint"),
+    "(dh/dw)_det": ("h_0 does not depend on w", "chain rule of one step, what is fed held constant"),
+    "(do/dw)_det": ("chain rule of one step, what is fed held constant",) * 2,
+    "λ^det": ("the last step", "recursion of the detached adjoint"),
     "Z": ("h_0 differentiated by itself", "one step with its gate"),
 }
 
@@ -126,6 +135,8 @@ def _defined(theorem: Theorem) -> str:
 
 def _transposed(inner: sp.Expr) -> str:
     match inner:
+        case sp.S.Zero:
+            return "the transpose of 0 is 0"
         case sp.Add() | Total():
             return "transpose of a sum"
         case Ordered():

@@ -10,7 +10,19 @@ import sympy as sp
 
 from bptt_verify.errors import ProofError
 from bptt_verify.proof.calculation import Calculation
-from bptt_verify.proof.claims import ball, change, clip, columns, examples, gains, walks
+from bptt_verify.proof.claims import (
+    ball,
+    change,
+    clip,
+    columns,
+    detached,
+    examples,
+    feedback,
+    feeding,
+    forcing,
+    gains,
+    walks,
+)
 from bptt_verify.proof.claims.adjoint_form import ADJOINT, LAMBDA, closed_form, gradient
 from bptt_verify.proof.claims.gates import ANY, gradient_of_gates
 from bptt_verify.proof.claims.letters import A, J, T, c, earlier, i, k, product, s, t
@@ -193,6 +205,46 @@ def square_of_a_gate(x, n, t):
     return second * before, first**2 * before
 
 
+def fed_adjoints(x, T):
+    """λ and λ^u of every step, by their recursions."""
+    state, fed = {T: x("c", T)}, {}
+    for step in range(T, 0, -1):
+        if step < T:
+            own = 1 - x("m", step + 1)
+            state[step] = x("c", step) + x("H", step + 1).T @ state[step + 1]
+            state[step] = state[step] + own * (x("G", step).T @ fed[step + 1])
+        if step > 1:  # that of the first step is not needed
+            fed[step] = x("b", step) + x("F", step).T @ state[step]
+            if step < T:
+                fed[step] = fed[step] + own * (x("S", step).T @ fed[step + 1])
+    return state, fed
+
+
+def mask_of_the_step(x, n, t, T):
+    state, fed = fed_adjoints(x, T)
+    wrong = x("c", t) + x("H", t + 1).T @ state[t + 1] + (1 - x("m", t)) * (x("G", t).T @ fed[t + 1])
+    return state[t], wrong
+
+
+def paths_twice(x, n, T):
+    """The gradient forwards; and the detached one with all paths, of which some count twice."""
+    _, fed = fed_adjoints(x, T)
+    whole = held = 0
+    rate = detached_rate = value = 0 * x("A", 1)
+    for step in range(1, T + 1):
+        fed_rate = (1 - x("m", step)) * value if step > 1 else 0 * x("F", 1).T @ rate
+        if step > 1:
+            held = held + fed[step].T @ fed_rate
+        rate = x("A", step) + (x("H", step) @ rate + x("F", step) @ fed_rate if step > 1 else 0)
+        detached_rate = x("A", step) + (x("H", step) @ detached_rate if step > 1 else 0)
+        whole = whole + x("∂⁺L/∂w", step) + x("c", step).T @ rate
+        whole = whole + (x("b", step).T @ fed_rate if step > 1 else 0)
+        held = held + x("∂⁺L/∂w", step) + x("c", step).T @ detached_rate
+        if step < T:
+            value = x("B", step) + x("G", step) @ rate + (x("S", step) @ fed_rate if step > 1 else 0)
+    return whole, held
+
+
 # name: (both sides, the least indices at which it is false, whether commuting numbers hide it)
 FALSE_AT = {
     "order": (order, {"t": 3}, True),
@@ -206,6 +258,8 @@ FALSE_AT = {
     "gate of the step": (gate, {"T": 2, "t": 1}, False),
     "error of gates": (error_of_gates, {"T": 2}, False),
     "square of a gate": (square_of_a_gate, {"t": 2}, False),
+    "mask of the step": (mask_of_the_step, {"T": 2, "t": 1}, False),
+    "paths twice": (paths_twice, {"T": 3}, False),
 }
 
 
@@ -351,6 +405,19 @@ def square(factor):
     return independence(Mean(XI(t) ** 2 * Z(t - 1)), factor, (RECURSIVE,), (at_least(t, 1),))
 
 
+def masked(own):
+    """λ_t with the given share of the own output."""
+    through = own * Transpose(feeding.G(t)) * feeding.OF_FED(t + 1)
+    step = Calculation(feeding.LAMBDA(t), *between(1, t, T - 1)).use(feedback.state_adjoint())
+    return step.to(c(t) + Transpose(feeding.H(t + 1)) * feeding.LAMBDA(t + 1) + through).theorem
+
+
+def with_paths(rate):
+    """The detached gradient and the paths, in which the given rate of the value stands."""
+    whole = detached.HELD + Total(feeding.PATH * rate, t, 2, T)
+    return Calculation(detached.WHOLE, at_least(T, 1)).use(detached.paths()).to(whole).theorem
+
+
 # name: (the derivation, what is right, what is wrong, where the kernel refuses)
 DERIVATIONS = {
     "order": (
@@ -399,6 +466,18 @@ DERIVATIONS = {
     ),
     "error of gates": (gradient_with_gates, (G(t - 1),), (G(t),), r"ring: .* have different normal forms"),
     "square of a gate": (square, (XI(t) ** 2,), (XI(t),), r"independence: ξ\(t\) is no factor"),
+    "mask of the step": (
+        masked,
+        (feeding.ANY.own(t + 1),),
+        (feeding.ANY.own(t),),
+        r"ring: .* have different normal forms",
+    ),
+    "paths twice": (
+        with_paths,
+        (detached.MADE_DETACHED(t - 1),),
+        (feeding.MADE(t - 1),),
+        r"ring: .* have different normal forms",
+    ),
 }
 
 
@@ -558,6 +637,27 @@ def other_way_round(monkeypatch):
     gains._one_step_back.cache_clear()
 
 
+def half_a_target(monkeypatch):
+    """A mask of 2 is no teacher forcing."""
+    monkeypatch.setattr(forcing, "TEACHER", equation(feeding.M(k), 2, at_least(k, 2), every=(k,)))
+
+
+def only_the_first_steps(monkeypatch):
+    """Teacher forcing from the fourth step on."""
+    monkeypatch.setattr(forcing, "TEACHER", equation(feeding.M(k), 1, at_least(k, 4), every=(k,)))
+
+
+def reads_what_was_fed(monkeypatch):
+    """The value is no function of the state."""
+    monkeypatch.setattr(forcing, "BY_STATE", equation(feeding.S(k), 1, every=(k,)))
+
+
+def another_trajectory(monkeypatch):
+    """The partials are not alike."""
+    other = equation(detached.A_TEACHER(k), 2 * A(k), every=(k,))
+    monkeypatch.setattr(detached, "ALIKE", (other, *detached.ALIKE[1:]))
+
+
 @pytest.mark.parametrize(
     ("spoil", "claim"),
     [
@@ -576,6 +676,11 @@ def other_way_round(monkeypatch):
         (more_than_the_blocks, ball.blocks),
         (twice_the_drive, gains.in_total),
         (other_way_round, gains.among),
+        (half_a_target, forcing.teacher_gradient),
+        (only_the_first_steps, forcing.teacher_adjoint),
+        (only_the_first_steps, forcing.teacher_gradient),
+        (reads_what_was_fed, forcing.ordinary_rate),
+        (another_trajectory, detached.same_rates),
     ],
     ids=lambda part: part.__name__,
 )

@@ -122,6 +122,11 @@ FALSE = {
     ),
     "T9": ('statement(change, "≤", K() * η() * θ(), later)', 'statement(change, "≤", K() * θ(), later)'),
     "T10": ('statement(N(), "≤", K()),', 'statement(N(), "≤", K(k)),'),
+    "T11": (
+        "equation(du(t), (1 - m(t)) * do(t - 1), twice)",
+        "equation(du(t), m(t) * do(t - 1), twice)",
+    ),
+    "T12": ("paths = total(row(λu) * do_det(t - 1), 2)", "paths = total(row(λu) * do(t - 1), 2)"),
 }
 
 
@@ -159,6 +164,8 @@ def test_a_misprint_that_were_true_would_fail(claim, tmp_path):
         "T8": ("with_factor(max)", "with_factor(min)"),
         "T9": (new, old),
         "T10": (new.rstrip(","), old.rstrip(",")),
+        "T11": ("(1 - m(t)) * through", "(1 - m(t + 1)) * through"),
+        "T12": ("g_det + twice", "claimed['paths'].right"),
     }[claim]
     assert right[0] in last
     page = tmp_path / f"{claim}.md"

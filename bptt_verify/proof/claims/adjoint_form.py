@@ -128,7 +128,7 @@ def initial_gradient() -> Theorem:
     )
 
 
-def _regrouped(rate: Letter) -> Calculation:
+def regrouped(rate: Letter) -> Calculation:
     """From the losses to the states they read: ``b_1ᵀ r_0 + Σ_t c_tᵀ r_t`` for a rate r of change."""
     reads_new, reads_old = Transpose(a(t)) * rate(t), Transpose(b(t)) * rate(t - 1)
     next_reads = Transpose(b(t + 1)) * rate(t)
@@ -151,7 +151,7 @@ def _regrouped(rate: Letter) -> Calculation:
 @cache
 def states_gradient() -> Theorem:
     """``Σ_t (a_tᵀ ∂h_t/∂w + b_tᵀ ∂h_{t-1}/∂w) = Σ_i λ_iᵀ A_i``, where c_t collects what reads h_t."""
-    return _regrouped(G).unfold(SENSITIVITY, 0).use(gradient()).theorem
+    return regrouped(G).unfold(SENSITIVITY, 0).use(gradient()).theorem
 
 
 @cache
@@ -167,7 +167,7 @@ def loss_gradient() -> Theorem:
 @cache
 def loss_initial_gradient() -> Theorem:
     """``∂L/∂h_0 = ∂L_1/∂h_0 + λ_1ᵀ J_1``."""
-    return _regrouped(H).unfold(INITIAL, 0).use(initial_gradient()).theorem
+    return regrouped(H).unfold(INITIAL, 0).use(initial_gradient()).theorem
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Classic misprints of the claims T1 to T3 and T5 to T7: false statements, each with a counterexample."""
+"""Classic misprints of the claims T1 to T3, T5 to T7, T11, T12: false statements with counterexamples."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from dataclasses import dataclass
 import sympy as sp
 
 from bptt_verify.proof.claims.adjoint_form import ADJOINT, LAMBDA
+from bptt_verify.proof.claims.detached import HELD, MADE_RATES, RATES, WHOLE
+from bptt_verify.proof.claims.feeding import ANY as FEEDING
+from bptt_verify.proof.claims.feeding import PATH
+from bptt_verify.proof.claims.feeding import G as BY_STATE
+from bptt_verify.proof.claims.feeding import H as KEPT
 from bptt_verify.proof.claims.gates import ANY, gradient_of_gates
 from bptt_verify.proof.claims.letters import A, J, T, c, i, k, product, s, t
 from bptt_verify.proof.claims.linear import W_hh, W_qh, g, h, powers, recurrent_matrix
@@ -128,6 +133,30 @@ def _square_of_a_gate() -> Misprint:
     )
 
 
+def _mask_of_the_step() -> Misprint:
+    own, fed = FEEDING.adjoint, FEEDING.of_fed
+    through = FEEDING.own(t) * Transpose(BY_STATE(t)) * fed(t + 1)
+    right = c(t) + Transpose(KEPT(t + 1)) * own(t + 1) + through
+    return Misprint(
+        "mask of the step",
+        "(1 - m_t) G_tᵀ λ^u_{t+1}; right is 1 - m_{t+1}: a mask is that of the step that is fed.",
+        equation(own(t), right, *between(1, t, T - 1)),
+        (FEEDING.adjoints, FEEDING.fed_adjoints),
+    )
+
+
+def _paths_twice() -> Misprint:
+    definitions = FEEDING.rates, FEEDING.fed_rates, FEEDING.made_rates, FEEDING.adjoints, FEEDING.fed_adjoints
+    twice = Total(PATH * FEEDING.made(t - 1), t, 2, T)
+    return Misprint(
+        "paths twice",
+        "The whole do_{t-1}/dw stands beside the whole λ^u_t; right is (do_{t-1}/dw)_det: a path that passes "
+        "two outputs is counted twice.",
+        equation(WHOLE, HELD + twice, at_least(T, 1)),
+        (*definitions, RATES, MADE_RATES),
+    )
+
+
 WITHOUT_WEIGHT = Letter("z^b", "n", "p", random="derived")
 NO_WEIGHT = Definition(
     WITHOUT_WEIGHT,
@@ -194,4 +223,6 @@ def misprints() -> tuple[Misprint, ...]:
         _gate(),
         _error_of_gates(),
         _square_of_a_gate(),
+        _mask_of_the_step(),
+        _paths_twice(),
     )

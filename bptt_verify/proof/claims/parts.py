@@ -121,7 +121,7 @@ class GeneralClaim:
 
 def claim(number: str, title: str, *parts: tuple[object, ...]) -> GeneralClaim:
     """A claim with its parts labelled in order; each is what a Part is made of but its label."""
-    letters = ascii_lowercase if len(parts) > 1 else ("",)
+    letters = (*ascii_lowercase, *(f"a{x}" for x in ascii_lowercase)) if len(parts) > 1 else ("",)
     return GeneralClaim(
         number,
         title,
