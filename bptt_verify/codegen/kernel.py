@@ -278,7 +278,7 @@ def _generate(rec: Recurrence, style: str, method: str, estimator: Estimator) ->
     return Kernel(rec, programs, source, style, method, estimator, load(source, title))
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=256)
 def _written(program: Program, style: str, method: str, estimator: Estimator) -> tuple[Programs, str]:
     """What is derived and written once for all kernels of a kind; a kernel's namespace is its own."""
     module = _module(program, style, method, estimator)

@@ -1,4 +1,7 @@
-"""The code of the README, of docs/ and of proofs/ runs, each page in one namespace, in order."""
+"""The code of the README and of docs/ runs, each page in one namespace, in order.
+
+The cells of proofs/ are run by ``bptt-verify prove``, in ``tests/unit/test_prove.py``.
+"""
 
 import os
 import subprocess
@@ -10,24 +13,19 @@ import pytest
 from bptt_verify.cli.pages import CELL, program
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = (
-    *((page, "python") for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))),
-    *((page, CELL) for page in sorted((ROOT / "proofs").glob("T*.md"))),
-)
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
-def code(page, fence):
+def code(page, fence="python"):
     return program(page.read_text(encoding="utf-8"), fence)
 
 
 @pytest.mark.parametrize(
-    ("page", "fence"),
-    [(page, fence) for page, fence in PAGES if code(page, fence).strip()],
-    ids=lambda x: str(x.relative_to(ROOT)) if isinstance(x, Path) else "",
+    "page", [page for page in PAGES if code(page).strip()], ids=lambda page: str(page.relative_to(ROOT))
 )
-def test_the_code_of_a_page_runs(page, fence, tmp_path):
+def test_the_code_of_a_page_runs(page, tmp_path):
     script = tmp_path / f"{page.stem}.py"
-    script.write_text(code(page, fence), encoding="utf-8")
+    script.write_text(code(page), encoding="utf-8")
     found = [str(ROOT / "docs" / "examples"), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
         [sys.executable, script],
@@ -41,6 +39,5 @@ def test_the_code_of_a_page_runs(page, fence, tmp_path):
 
 
 def test_every_code_cell_of_a_proof_is_found():
-    for page, fence in PAGES:
-        if fence == CELL:
-            assert code(page, fence).count("theorem_document(") == 1, page
+    for page in (ROOT / "proofs").glob("T*.md"):
+        assert code(page, CELL).count("theorem_document(") == 1, page
