@@ -150,7 +150,8 @@ class GatedModule(Module):
         """The fixed text that the functions call."""
         drawn = DRAW_EACH if getattr(self.estimator, "per_sequence", False) else DRAW
         law = [DRAWING.replace("DRAW", drawn)] if self.random else []
-        return [ESTIMATE, *super().helpers(body), *law]
+        made = [ESTIMATE, *super().helpers(body), *law]
+        return [text.replace(*CUT_MASK) for text in made] if self.scheduled else made
 
 
 PROBABILITIES = '''def _probabilities(steps: int) -> Any:
@@ -159,6 +160,15 @@ PROBABILITIES = '''def _probabilities(steps: int) -> Any:
 
 CHECKED = """if len(pi) != steps:
         raise ValueError(f"T={steps}: there are {len(pi)} probabilities; expected one for each step.")"""
+
+# A mask is cut where a step leaves what it feeds (mask_next), not where the next one reads it.
+CUT_MASK = (
+    "    states = forward(**given | {k: given[k][:first] for k in series}, **kept).states\n",
+    """    head = {k: given[k][:first] for k in series}
+    head["mask"] = np.roll(np.roll(given["mask"], -1, axis=0)[:first], 1, axis=0)
+    states = forward(**given | head, **kept).states
+""",
+)
 
 CHUNKS = '''def _gates(steps: int, batch: int, dtype: Any) -> Any:
     """The gates ξ as (T,) and as (T, B): closed at the first steps of all chunks but the first."""

@@ -22,6 +22,13 @@ from bptt_verify.program import TIME, Array, Program
 SLOPES = "What J_t needs of the forward pass, for every step, from the states before it."
 BACK = "λ_tᵀ J_t for the steps that are given, from λ_t by state and from ``_slopes`` there."
 
+# A mask is cut where a step leaves what it feeds (mask_next), not where the next one reads it.
+CUT_MASK = (
+    "            seeds = {s: sent",
+    '''            rows["mask"] = np.roll(np.roll(given["mask"], -1, axis=0)[later], 1, axis=0)
+            seeds = {s: sent''',
+)
+
 
 @dataclass(frozen=True)
 class TruncatedPrograms(Programs):
@@ -122,7 +129,8 @@ class TruncatedModule(Module):
 
     def helpers(self, body: str) -> list[str]:
         """The fixed text that the functions call."""
-        return [ESTIMATE, *super().helpers(body)]
+        made = [ESTIMATE, *super().helpers(body)]
+        return [text.replace(*CUT_MASK) for text in made] if self.scheduled else made
 
     def _loss_and_grad(self) -> str:
         doc = "The loss, and the truncated gradient for every parameter, real input and initial state."

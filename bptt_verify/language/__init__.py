@@ -10,7 +10,7 @@ from bptt_verify.language.declarations import (
     Step,
     Target,
 )
-from bptt_verify.language.definition import Recurrence, recurrence, with_feedback
+from bptt_verify.language.definition import Recurrence, recurrence, unapplied, with_feedback
 from bptt_verify.language.elementwise import (
     ElementwiseFunction,
     atan,
@@ -77,5 +77,6 @@ __all__ = [
     "tan",
     "tanh",
     "teacher",
+    "unapplied",
     "with_feedback",
 ]

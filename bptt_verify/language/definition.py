@@ -228,6 +228,18 @@ def recurrence(function: Callable[..., Any] | None = None) -> Recurrence:
     return Recurrence(_identifier(title), declarations, function, program, file, line, traced)
 
 
+def unapplied(rec: Recurrence) -> Program | None:
+    """The program that feeds the output itself where a function of it should be fed; None where none is."""
+    step = rec.traced.step
+    own = {n: v for n, v in step.states.items() if n in rec.feedback}
+    sizes = getattr(step.output, "sizes", None)
+    if rec.mode == "teacher" or not own or any(v.sizes != sizes for v in own.values()):
+        return None
+    states = {n: v for n, v in step.states.items() if n not in own}
+    plain = replace(rec.traced, step=Step(loss=step.loss, output=step.output, **states))
+    return lower(rec.name, plain, rec.mode)
+
+
 def _plain_function(function: Any) -> Callable[..., Any]:
     if function is None:
         raise RecurrenceError(

@@ -12,12 +12,12 @@ from bptt_verify.program import Equation, Pointwise, Program, Ref, symbol
 from bptt_verify.program.surgery import reading
 
 MISSING = (
-    "the feedback path is missing: what is fed back is treated as a constant, so that nothing goes back to the "
-    "output of the step before. That is the gradient of a detached output, not of the free-running loss"
+    "the feedback path is missing: what is fed back is held constant (detached), so that nothing goes back "
+    "to the output of the step before, on which the loss does depend"
 )
 LEAK = (
-    "the target of the same step is fed, {u}_t = {y}_t: it leaks the answer into the prediction. Teacher "
-    "forcing feeds {y}_{{t-1}}"
+    "is fed the target of the same step, {u}_t = {y}_t, which leaks the answer into the prediction (teacher "
+    "forcing feeds {y}_{{t-1}})"
 )
 
 
@@ -34,7 +34,7 @@ def leaked_target(program: Program) -> Iterator[Mutant]:
         forced = c.fed and c.shift < 0 and isinstance(e, Pointwise) and e.expr.is_Symbol
         if forced and program.array.get(e.operands[0].name) is not None:  # type: ignore[union-attr]
             target = e.operands[0].name  # type: ignore[union-attr]
-            text = LEAK.format(u=c.boundary.removesuffix("0"), y=target)
+            text = "the function " + LEAK.format(u=c.boundary.removesuffix("0"), y=target)
             yield Mutant(f"leaked target: {target}", text, fed_instead(program, c.value, Ref(target, (), 0)))
 
 

@@ -92,7 +92,7 @@ def _drawn(
             gain = regime.gain / np.sqrt(shape[-1]) if len(shape) == 2 else 0.5
             arrays[name] = real(shape, gain)
     if rec.mode == "scheduled":
-        arrays[MASK_NEXT] = rng.integers(0, 2, size=(regime.steps, regime.batch)).astype(float)
+        arrays[MASK_NEXT] = rng.integers(0, 2, size=(regime.steps, regime.batch))  # never perturbed: no float
     weights = rng.uniform(0.2, 1.0, size=(regime.steps, regime.batch))
     if regime.size != 1:
         weights *= regime.size * rng.choice([-1.0, 0.0, 1.0, 1.0], size=weights.shape)

@@ -15,6 +15,7 @@ from bptt_verify.verify.adapters import Adapted, adapted, as_array
 from bptt_verify.verify.arguments import drawn_once, known_arrays, not_sent, seeded
 from bptt_verify.verify.causes import truncation_instead
 from bptt_verify.verify.diagnosis import diagnosis
+from bptt_verify.verify.feedbacks import feedback_named
 from bptt_verify.verify.problems import DRAWS, Inputs, Reduction, drawn, recurrence_problem
 
 DIAGNOSED_STEPS = 12  # cases longer than this add nothing to a diagnosis but time
@@ -82,7 +83,8 @@ def check_gradient(
         notes = (*not_sent(against, wrapped, reduction), *notes)
         if combine(e.verdict for e in evidence) == "refuted":
             told = [c.arrays for c in cases if _told(problem, c.arrays)]
-            cause = diagnosis(against, wrapped, told or [c.arrays for c in cases[:1]])
+            told = told or [c.arrays for c in cases[:1]]
+            cause = feedback_named(against, wrapped, told) or diagnosis(against, wrapped, told)
             cause = cause or truncation_instead(against, wrapped, problem, [c.arrays for c in cases])
     name = getattr(fn, "__qualname__", None) or type(fn).__name__
     return Report(f"{name} against {_named(against)}", evidence, cause, notes, seed)

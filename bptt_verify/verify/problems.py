@@ -10,7 +10,7 @@ import numpy as np
 
 from bptt_verify.check import Array, Arrays, Case, Problem
 from bptt_verify.errors import UsageError
-from bptt_verify.language import MASK, Recurrence, inward
+from bptt_verify.language import MASK, MASK_NEXT, Recurrence, inward
 from bptt_verify.oracle import Truncation
 from bptt_verify.program import size_of
 from bptt_verify.verify.adapters import Adapted, as_array
@@ -137,7 +137,8 @@ def _given(rec: Recurrence, arrays: Any) -> dict[str, Array]:
         )
     checked = inward(_with_whole_mask(rec, {k: as_array(v, k) for k, v in arrays.items()}))
     _check_shapes(rec, checked)
-    return {k: v if k in rec.onehot else v.astype(float) for k, v in checked.items()}
+    whole = (*rec.onehot, MASK_NEXT)
+    return {k: v.astype(int) if k in whole else v.astype(float) for k, v in checked.items()}
 
 
 def _with_whole_mask(rec: Recurrence, arrays: dict[str, Array]) -> dict[str, Array]:
