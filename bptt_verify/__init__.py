@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bptt_verify import cells as cells
     from bptt_verify.analysis import Bound as Bound
     from bptt_verify.analysis import Expectation as Expectation
+    from bptt_verify.analysis import ExposureTerms as ExposureTerms
     from bptt_verify.analysis import FormulaReport as FormulaReport
     from bptt_verify.analysis import LagProfile as LagProfile
     from bptt_verify.analysis import OptimalSchedule as OptimalSchedule
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bptt_verify.analysis import assert_formula as assert_formula
     from bptt_verify.analysis import check_formula as check_formula
     from bptt_verify.analysis import expectation as expectation
+    from bptt_verify.analysis import exposure_terms as exposure_terms
     from bptt_verify.analysis import lag_profile as lag_profile
     from bptt_verify.analysis import lipschitz_bound as lipschitz_bound
     from bptt_verify.analysis import optimal_schedule as optimal_schedule
@@ -101,8 +103,9 @@ if TYPE_CHECKING:
 
 # Where each public name lives.
 _ROOMS = {
-    "analysis": """Bound Expectation FormulaReport LagProfile OptimalSchedule TruncationBias assert_formula
-        check_formula expectation lag_profile lipschitz_bound optimal_schedule truncation_bias""",
+    "analysis": """Bound Expectation ExposureTerms FormulaReport LagProfile OptimalSchedule TruncationBias
+        assert_formula check_formula expectation exposure_terms lag_profile lipschitz_bound optimal_schedule
+        truncation_bias""",
     "certification": "Certificate certify recheck",
     "codegen": "Kernel generate generate_update",
     "derivation": "Derivation derive",

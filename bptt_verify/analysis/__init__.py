@@ -4,6 +4,7 @@ from bptt_verify.analysis.biases import TruncationBias, truncation_bias
 from bptt_verify.analysis.bounds import Bound, lipschitz_bound
 from bptt_verify.analysis.counterexamples import Counterexample
 from bptt_verify.analysis.expectations import Expectation, expectation
+from bptt_verify.analysis.exposures import ExposureTerms, exposure_terms
 from bptt_verify.analysis.formulas import FormulaReport, assert_formula, check_formula
 from bptt_verify.analysis.lags import LagProfile, lag_profile
 from bptt_verify.analysis.misprints import Misprint
@@ -13,6 +14,7 @@ __all__ = [
     "Bound",
     "Counterexample",
     "Expectation",
+    "ExposureTerms",
     "FormulaReport",
     "LagProfile",
     "Misprint",
@@ -21,6 +23,7 @@ __all__ = [
     "assert_formula",
     "check_formula",
     "expectation",
+    "exposure_terms",
     "lag_profile",
     "lipschitz_bound",
     "optimal_schedule",

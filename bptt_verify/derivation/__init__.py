@@ -1,6 +1,7 @@
 """Differentiation of Programs: the adjoint (reverse), the tangent (forward), local Jacobians."""
 
 from bptt_verify.derivation.claims import Claim, Known
+from bptt_verify.derivation.detaching import detached
 from bptt_verify.derivation.document import Derivation, derive
 from bptt_verify.derivation.forward import tangent
 from bptt_verify.derivation.local import jacobian
@@ -25,6 +26,7 @@ __all__ = [
     "adjoint_step",
     "cotangent_adjoint",
     "derive",
+    "detached",
     "gated_adjoint",
     "jacobian",
     "previous",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import sympy as sp
-
-from bptt_verify.mutants.mutant import Mutant, with_equations, without
-from bptt_verify.program import Equation, Pointwise, Program, Ref, symbol
+from bptt_verify.derivation.detaching import detached
+from bptt_verify.mutants.mutant import Mutant
+from bptt_verify.program import Equation, Pointwise, Program, Ref
 from bptt_verify.program.surgery import reading
 
 MISSING = (
@@ -24,7 +23,7 @@ LEAK = (
 def missing_feedback(program: Program) -> Iterator[Mutant]:
     """Nothing is sent back through what is fed."""
     if any(c.fed and c.shift > 0 for c in program.carries):
-        yield Mutant("no feedback path", MISSING, without_feedback(program))
+        yield Mutant("no feedback path", MISSING, detached(program))
 
 
 def leaked_target(program: Program) -> Iterator[Mutant]:
@@ -36,19 +35,6 @@ def leaked_target(program: Program) -> Iterator[Mutant]:
             target = e.operands[0].name  # type: ignore[union-attr]
             text = "the function " + LEAK.format(u=c.boundary.removesuffix("0"), y=target)
             yield Mutant(f"leaked target: {target}", text, fed_instead(program, c.value, Ref(target, (), 0)))
-
-
-def without_feedback(adjoint: Program) -> Program:
-    """The adjoint program with what is fed held constant."""
-    late = {c.value for c in adjoint.carries if c.fed and c.shift > 0}
-    changed: dict[str, Equation] = {}
-    for e in adjoint.equations:
-        for r in e.operands:
-            if r.name in late and r.shift > 0:
-                now = changed.get(e.name, e)
-                assert isinstance(now, Pointwise)  # a share of another step is a term of a sum
-                changed[e.name] = without(now, symbol(r), sp.Integer(0))
-    return with_equations(adjoint, *changed.values())
 
 
 def fed_instead(program: Program, value: str, other: Ref) -> Program:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from bptt_verify.check import Arrays
-from bptt_verify.derivation import adjoint
+from bptt_verify.derivation import adjoint, detached
 from bptt_verify.errors import RecurrenceError
 from bptt_verify.language import MASK_NEXT, Recurrence, teacher, unapplied, with_feedback
-from bptt_verify.mutants.feedback import LEAK, MISSING, fed_instead, without_feedback
+from bptt_verify.mutants.feedback import LEAK, MISSING, fed_instead
 from bptt_verify.program import BATCH, TIME, Pointwise, Program, Ref, evaluate, symbol
 from bptt_verify.program.names import free_name
 from bptt_verify.program.surgery import states_of
@@ -186,7 +186,7 @@ def _path_named(rec: Recurrence, right: World, others: Sequence[World], seen: Se
     """The loss is right: which path, or which other world, the gradient is that of."""
     if _gradient_fits(adjoint(rec.program), dict, seen):
         return None
-    if _gradient_fits(without_feedback(adjoint(rec.program)), dict, seen):
+    if _gradient_fits(detached(adjoint(rec.program)), dict, seen):
         return f"{MISSING} [no feedback path]"
     if _gradient_fits(following(rec), dict, seen):
         return f"{FOLLOWED} [a feedback path too many]"
@@ -206,7 +206,7 @@ def _followed(rec: Recurrence, world: World, seen: Sequence[Seen]) -> str:
     """What the gradient of a wrong world is besides."""
     if _gradient_fits(adjoint(world.program), world.arrays, seen):
         return "Loss and gradient are right for that"
-    if _gradient_fits(without_feedback(adjoint(world.program)), world.arrays, seen):
+    if _gradient_fits(detached(adjoint(world.program)), world.arrays, seen):
         return f"Besides, {MISSING}"
     if _gradient_fits(adjoint(rec.program), dict, seen):
         return f"Its gradient is that of feedback={rec.mode!r}, though its loss is not"
