@@ -72,7 +72,7 @@ class Derivation:
 
     @cached_property
     def claims(self) -> Claims:
-        """The claims T1 to T10 for this recurrence, by name; each is made when it is first read."""
+        """The claims T1 to T12 for this recurrence, by name; each is made when it is first read."""
         return self.instance.claims()
 
     @cached_property

@@ -11,6 +11,7 @@ import sympy as sp
 from bptt_verify.derivation import wording
 from bptt_verify.derivation.changes import Changes
 from bptt_verify.derivation.claims import Claim, Claims, Known
+from bptt_verify.derivation.feeds import Feeds
 from bptt_verify.derivation.lines import Entry, Reader, entry
 from bptt_verify.derivation.matching import SUPREMA, function_and_matrix, readout_matrix
 from bptt_verify.derivation.smallcase import jacobian_entries, written_out
@@ -56,8 +57,9 @@ class Instance:
         return {key: entry(self.local, key, self.program) for key, _ in self.local.results}
 
     def claims(self) -> Claims:
-        """T1 to T10."""
+        """T1 to T12."""
         truncations, changes = Truncations(self.program), Changes(self.program)
+        feeds = Feeds(self.program, decoupled=not self.jacobian())
         return Claims(
             {
                 "T1": self.unrolled,
@@ -70,6 +72,8 @@ class Instance:
                 "T8": changes.clip,
                 "T9": changes.change,
                 "T10": changes.bound,
+                "T11": feeds.forcing,
+                "T12": feeds.exposure,
             }
         )
 

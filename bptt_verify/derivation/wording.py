@@ -102,3 +102,32 @@ UNBOUNDED = "By norms there is no finite bound:"
 BY_CLIP = "by check_clip: at random gradients, and in the corners of floating point"
 BY_UPDATE = "by check_clipped_update: along own, random and adversarial gradients"
 BY_SEARCH = "by tests/properties/test_t10_bound.py: random and adversarial points of the ball"
+
+# What is fed back.
+FEEDBACK = (
+    "This recurrence reads what the step before left for it, besides its state. In the claims above what is "
+    "fed counts as one more state, so that J_t, A_t and λ_t have a part for it:"
+)
+FED_BY = {
+    "free": "the own output, or the function of it that is fed",
+    "teacher": "the target of the step before, whatever the output was",
+    "scheduled": "the target where the mask is 1, the own output where it is 0",
+}
+FED = {
+    "free": "u_t is the output of step t - 1: J_t and λ_t go through it",
+    "teacher": "u_t is the target of step t - 1: du_t/dw = 0, and nothing goes back through it",
+    "scheduled": "du_t/dw = (1 - m_t) times that of the own output; m_1 is without effect",
+}
+FED_WORDS = {
+    "free": "Free running, the path through the output is part of the Jacobian:",
+    "teacher": "A target does not depend on the parameters, so the path through the output is not there:",
+    "scheduled": "The path is there where the mask is 0; the mask m is given, and so has no derivative:",
+}
+EXPOSURE = (
+    "The detached gradient g_det holds all that is fed constant, along the same trajectory. What it leaves "
+    "out are the paths through what was fed, one for each step; a teacher-forced gradient differs from it "
+    "besides, since its forward values are others. exposure_terms evaluates both parts."
+)
+NOTHING_FED = "Nothing is fed back: the recurrence has no Feedback."
+NO_OUTPUT_FED = "Under teacher forcing no output is fed: there are no feedback paths (T11)."
+BY_EXPOSURE = "by tests/unit/test_exposure.py: the parts add up to gradients that are computed apart"
