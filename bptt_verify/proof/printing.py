@@ -68,11 +68,10 @@ def _onto(name: str, index: str) -> str:
 
 
 def _letter_latex(name: str) -> str:
-    name = name.replace("∂⁺", r"\partial^{+} ").replace("∂", r"\partial ")
     stem, _, rest = name.partition("_")
-    stem = "".join(_GREEK.get(ch, ch) for ch in stem)
     stem, _, above = stem.partition("^")
-    stem += f"^{{{above}}}" * bool(above)
+    stem = "".join(_GREEK.get(ch, ch) for ch in stem) + f"^{{{above}}}" * bool(above)
+    stem = stem.replace("∂⁺", r"\partial^{+} ").replace("∂", r"\partial ")
     return f"{stem}_{{{rest}}}" if rest else stem
 
 
