@@ -15,7 +15,8 @@ from bptt_verify.errors import RecurrenceError, UnsupportedError
 from bptt_verify.language.tracing import here
 from bptt_verify.language.values import Value, elementwise
 from bptt_verify.program import functions as table
-from bptt_verify.program.evaluation import NUMPY, structure
+from bptt_verify.program.evaluation import NUMPY
+from bptt_verify.program.structures import structure
 
 
 class ElementwiseFunction:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import keyword
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ import sympy as sp
 
 from bptt_verify.language.declarations import CARRIED, Declaration, Sizes, Step
 from bptt_verify.language.feedback import MASK, MASK_NEXT, fed_values, own_values
-from bptt_verify.language.values import Value
+from bptt_verify.language.values import Value, count_uses, reachable
 from bptt_verify.program import (
     BATCH,
     TIME,
@@ -97,7 +96,7 @@ class _Lowering:
         self.refs: dict[int, Ref] = {id(mask): Ref(MASK_NEXT, (TIME, BATCH))}
         self.split: dict[tuple[Any, ...], Ref] = {}
         self.given = self._given_names(traced.names, leaves)
-        self.uses = _count_uses(self.wanted)
+        self.uses = count_uses(self.wanted)
         self.state_value = self._state_values(leaves)
         for n, leaf in leaves.items():
             self.refs[id(leaf)] = self._leaf(n, leaf)
@@ -333,22 +332,3 @@ def _constant(number: Any) -> sp.Expr:
         return sp.Integer(int(number))
     exact = sp.Rational(repr(float(number))).limit_denominator(10**12)
     return exact if math.isclose(float(exact), float(number), rel_tol=0) else sp.Float(float(number))
-
-
-def reachable(values: Iterable[Value | None]) -> list[Value]:
-    """Everything that the values are made of, themselves included."""
-    seen: dict[int, Value] = {}
-    stack = [v for v in values if v is not None]
-    while stack:
-        v = stack.pop()
-        if id(v) not in seen:
-            seen[id(v)] = v
-            stack.extend(a for a in v.args if isinstance(a, Value))
-    return list(seen.values())
-
-
-def _count_uses(values: list[Value | None]) -> Counter[int]:
-    uses: Counter[int] = Counter()
-    for v in reachable(values):
-        uses.update(id(a) for a in v.args if isinstance(a, Value))
-    return uses

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from bptt_verify.language.declarations import CARRIED
-from bptt_verify.language.definition import Recurrence
 from bptt_verify.language.feedback import MASK_NEXT, inward, own_values, teacher
+from bptt_verify.language.recurrences import Recurrence
 
 
 def run(rec: Recurrence, arrays: Mapping[str, Any]) -> tuple[Any, Any, dict[str, Any]]:

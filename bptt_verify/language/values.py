@@ -8,7 +8,8 @@ from __future__ import annotations
 import itertools
 import math
 import numbers
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -254,3 +255,23 @@ def _turns(a: Value, b: Value) -> bool:
     return (len(a.sizes) == 2 and a.sizes[0] == b.sizes[0]) or (
         len(b.sizes) == 2 and a.sizes[-1] == b.sizes[1]
     )
+
+
+def reachable(values: Iterable[Value | None]) -> list[Value]:
+    """Everything that the values are made of, themselves included."""
+    seen: dict[int, Value] = {}
+    stack = [v for v in values if v is not None]
+    while stack:
+        v = stack.pop()
+        if id(v) not in seen:
+            seen[id(v)] = v
+            stack.extend(a for a in v.args if isinstance(a, Value))
+    return list(seen.values())
+
+
+def count_uses(values: Iterable[Value | None]) -> Counter[int]:
+    """How often each value, by its id, is an argument of another."""
+    uses: Counter[int] = Counter()
+    for v in reachable(values):
+        uses.update(id(a) for a in v.args if isinstance(a, Value))
+    return uses

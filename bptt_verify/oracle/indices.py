@@ -23,7 +23,7 @@ from bptt_verify.program import (
     size_symbol,
     symbol,
 )
-from bptt_verify.program.evaluation import structure
+from bptt_verify.program.structures import structure
 
 Labels = tuple[str, ...]
 

@@ -26,7 +26,7 @@ from bptt_verify.derivation.geometric import (
 from bptt_verify.derivation.jumps import jumps
 from bptt_verify.derivation.normform import norm_form
 from bptt_verify.errors import ArrayError, UsageError
-from bptt_verify.program.evaluation import structure
+from bptt_verify.program.structures import structure
 from bptt_verify.program.functions import FUNCTIONS, relu, sigmoid, softplus, step
 
 u, v, w = sp.symbols("u v w", real=True)
