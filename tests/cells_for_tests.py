@@ -4,6 +4,7 @@ import sympy as sp
 
 from bptt_verify.cells import CATALOGUE
 from bptt_verify.language import (
+    Feedback,
     Input,
     Param,
     State,
@@ -43,10 +44,12 @@ def draw(rec, rng, T=4, B=2, sizes=SIZES, scale=1.0):
             arrays[name] = rng.integers(0, shape[0], size=(T, B))
         elif d.role in ("input", "target"):
             arrays[name] = rng.normal(size=(T, B, *shape))
-        elif d.role == "state":
+        elif d.role in ("state", "feedback"):
             arrays[f"{name}0"] = rng.normal(size=(B, *shape))
         else:
             arrays[name] = scale * rng.normal(size=shape)
+    if rec.mode == "scheduled":
+        arrays["mask"] = rng.integers(0, 2, size=(T, B))
     arrays["weights"] = rng.normal(size=(T, B))
     return arrays
 
@@ -485,6 +488,30 @@ def names_of_derived_values(
     h_bar = sin(h)
     dict = h_bar * identity_h_t
     return Step(h=h, output=dict, loss=softmax_cross_entropy(dict, y))
+
+
+# ---- what is fed back ----
+
+
+@recurrence
+def decoder(
+    y=Target("v", onehot=True), h=State("n"), u=Feedback("v"),
+    W_hh=Param("n n"), W_hu=Param("n v"), W_qh=Param("v n"), b_q=Param("v"),
+):  # fmt: skip
+    h = tanh(W_hh @ h + W_hu @ u)
+    o = W_qh @ h + b_q
+    return Step(h=h, u=softmax(o), output=o, loss=softmax_cross_entropy(o, y))
+
+
+@recurrence
+def residual_output(
+    x=Input("q"), y=Target("q"), z=Target("m"), u=Feedback("q"), r=Feedback("m"),
+    W_nu=Param("n q"), W_nr=Param("n m"), W_qn=Param("q n"), W_mn=Param("m n"),
+):  # fmt: skip
+    a = tanh(W_nu @ (u + x) + W_nr @ r)
+    o = u + W_qn @ a
+    p = W_mn @ a * dot(o, x)
+    return Step(r=p, output=o, loss=squared_error(o, y) + squared_error(p, z))
 
 
 EXTRA_CELLS = {name: value for name, value in globals().items() if type(value).__name__ == "Recurrence"}

@@ -48,12 +48,13 @@ class Ball:
     norm: Array
     shares: Array
 
-    def at(self, t: int) -> Ball:
-        """One step of a value with the label T."""
-        value, low, high, moved, norm = (
-            v[t] for v in (self.value, self.low, self.high, self.moved, self.norm)
-        )
-        return Ball(value, low, high, moved, norm, self.shares[:, t])
+    def rows(self, rows: slice) -> Ball:
+        """Some steps of a value with the label T."""
+        return _of(field[rows] for field in _fields(self))
+
+    def with_rows(self, rows: slice, other: Ball) -> Ball:
+        """The same with other steps in their place."""
+        return _of(_replaced(a, rows, b) for a, b in zip(_fields(self), _fields(other), strict=True))
 
     @property
     def each(self) -> Array:
@@ -62,7 +63,6 @@ class Ball:
 
 
 Read = tuple[Ball, Labels]
-Rows = dict[str, list[Ball | None]]
 
 
 def lead_of(labels: Labels) -> Labels:
@@ -104,16 +104,31 @@ def known(value: Array, interval: Interval, moved: Array, norm: Array, shares: A
     return Ball(value, low, high, moved, norm, shares)
 
 
-def still(ball: Ball, labels: Labels) -> Ball:
-    """A value held where it is."""
-    return moved(ball.value, labels, 0.0, len(ball.shares))
-
-
-def tightened(ball: Ball, bound: Array, shares: Array, labels: Labels) -> Ball:
-    """The same with another bound of its change, and other shares of it where they are less."""
+def tightened(ball: Ball, shares: Array, labels: Labels) -> Ball:
+    """The same with other shares of its change, where they are less."""
     least = np.where(together(shares) < together(ball.shares), shares, ball.shares)
     ends = (ball.low, ball.high)
-    return known(ball.value, ends, np.fmin(ball.moved, bound), ball.norm, least, labels)
+    return known(ball.value, ends, np.fmin(ball.moved, together(shares)), ball.norm, least, labels)
+
+
+def inside(inner: Ball, outer: Ball) -> Array:
+    """At which steps all that the outer one says follows from the inner one."""
+    pairs = [(a, b) for a, b in zip(_fields(inner), _fields(outer), strict=True)][2:]
+    pairs.append((outer.low, inner.low))
+    return np.asarray(np.all([(a <= b).reshape(len(a), -1).all(axis=1) for a, b in pairs], axis=0))
+
+
+def hull(a: Ball, b: Ball) -> Ball:
+    """What holds if one of both does."""
+    larger = (np.fmax(x, y) for x, y in ((a.high, b.high), (a.moved, b.moved), (a.norm, b.norm)))
+    high, moved, norm = larger
+    return Ball(a.value, np.fmin(a.low, b.low), high, moved, norm, np.fmax(a.shares, b.shares))
+
+
+def inflated(ball: Ball, by: float) -> Ball:
+    """A little more of everything."""
+    low, high = (ball.value + (1 + by) * (end - ball.value) for end in (ball.low, ball.high))
+    return Ball(ball.value, low, high, (1 + by) * ball.moved, (1 + by) * ball.norm, (1 + by) * ball.shares)
 
 
 def moved(value: Array, labels: Labels, radius: float, count: int, share: int = 0) -> Ball:
@@ -134,9 +149,10 @@ def _of(fields: Iterable[Array]) -> Ball:
     return Ball(value, low, high, moved, norm, np.moveaxis(shares, -1, 0))
 
 
-def stacked(rows: list[Ball]) -> Ball:
-    """The values of all steps as one."""
-    return _of(np.stack(parts) for parts in zip(*map(_fields, rows), strict=True))
+def _replaced(field: Array, rows: slice, by: Array) -> Array:
+    new = field.copy()
+    new[rows] = by
+    return new
 
 
 def joined(edge: Ball, ball: Ball, shift: int) -> Ball:

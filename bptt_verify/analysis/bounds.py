@@ -209,7 +209,7 @@ def _by_norm(form: NormForm, norms: Mapping[sp.Symbol, float]) -> dict[str, floa
 def _data(program: Program, arrays: Mapping[str, Array], radius: float) -> tuple[dict[str, float], list[str]]:
     """The data form: bounds by parameter, and why they are infinite."""
     whole = _adjoint(program)
-    balls, jumping = deviations(whole, arrays, radius, program)
+    balls, jumping = deviations(whole, arrays, radius)
     results = dict(whole.results)
     params = [a.name for a in program.arrays if a.role == "param"]
     bounds = {p: _finite(balls[results[p]]) for p in params}
