@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bptt_verify.analysis import lipschitz_bound
-from bptt_verify.check import Array
-from bptt_verify.check.cliprules import Rule, norm, rule_of
+from bptt_verify.check.cliprules import rule_of
 from bptt_verify.check.clips import CONVENTIONS
-from bptt_verify.check.clipsteps import judge_update, update_of
+from bptt_verify.check.clipsteps import judge_update
 from bptt_verify.codegen import Kernel, generate
 from bptt_verify.errors import CheckFailedError, UsageError
 from bptt_verify.language import Recurrence
 from bptt_verify.verdict import Evidence, Finding, Report
 from bptt_verify.verify.arguments import seeded
+from bptt_verify.verify.attacks import Attack, Outcome, Point, bound_at, moved_outcomes, outcomes
 from bptt_verify.verify.bounded import bound_value
 from bptt_verify.verify.cases import Regime, recurrence_cases
 from bptt_verify.verify.clipped import positive
@@ -30,9 +28,6 @@ REGIMES = (
     Regime("growing", 6, 2, 1.7),
     Regime("one step", 1, 1, 1.0),
 )
-CLIMBS = 6  # steps in which an adversary turns the gradient
-SLACK = 1e-9
-NOISE = 1e3 * np.finfo(float).eps
 
 
 def check_clipped_update(
@@ -72,7 +67,9 @@ def check_clipped_update(
     -------
     Report
         The evidence ``bound`` says how near K η min(‖g‖, θ) the change of the loss came, along gradients
-        that are the recurrence's own, random, or turned by an adversary; it is *tested*.
+        that are the recurrence's own, random, or turned by an adversary, who also moves the parameters:
+        within the ball on which K holds, and, where the inputs are drawn here, further, to where the change
+        grows in relation to the bound there. It is *tested*.
 
     Raises
     ------
@@ -95,7 +92,7 @@ def check_clipped_update(
     shapes = {p: points[0].arrays[p].shape for p in rec.params}
     evidence, words, notes, rule = judge_update(step, shapes, eta, theta, convention, generator)
     looked = Attack(step, kernel, eta, theta, rule or rule_of(convention or "exact"))
-    evidence += (_bound_evidence(looked, points, bound, generator),)
+    evidence += (_bound_evidence(looked, points, bound, inputs is None, generator),)
     refuted = any(e.verdict == "refuted" for e in evidence)
     name = getattr(fn, "__qualname__", None) or type(fn).__name__
     subject = f"the clipped update {name} on {rec.name} with η={eta:g}, θ={theta:g}"
@@ -127,56 +124,6 @@ def assert_clipped_update(
     if report.verdict != "verified":
         raise CheckFailedError(report)
     return report
-
-
-@dataclass(frozen=True)
-class Point:
-    """A set of inputs."""
-
-    name: str
-    arrays: Mapping[str, Array]
-
-
-@dataclass(frozen=True)
-class Attack:
-    """An update, and what it needs to be attacked at a point."""
-
-    step: Callable[..., Any]
-    kernel: Kernel
-    step_size: float
-    threshold: float
-    rule: Rule
-
-    def reach(self, point: Point) -> float:
-        """How far one step may go: η θ, or more where arrays or elements are clipped one by one."""
-        params = [point.arrays[p] for p in self.kernel.recurrence.params]
-        wide = self.rule.convention == "per_element"
-        alone = "per_parameter" in self.rule.words
-        count = sum(p.size for p in params) if wide else len(params) if alone else 1
-        return self.step_size * self.threshold * float(np.sqrt(count))
-
-    def value(self, point: Point, params: Mapping[str, Array]) -> float:
-        """The loss with other parameters."""
-        return float(self.kernel.forward(**{**point.arrays, **params}).loss)
-
-    def gradient(self, point: Point, params: Mapping[str, Array]) -> dict[str, Array]:
-        """All gradients with other parameters."""
-        return self.kernel.loss_and_grad(**{**point.arrays, **params})[1]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One step: how much the loss changed, and how much it may."""
-
-    name: str
-    change: float
-    allowed: float
-    noise: float
-
-    @property
-    def broken(self) -> bool:
-        """Whether the loss changed by more than it may, rounding aside."""
-        return not self.change <= self.allowed * (1 + SLACK) + self.noise
 
 
 def _check_arguments(fn: Any, convention: str | None, inputs: Inputs, bound: Any, reach: float) -> None:
@@ -219,15 +166,21 @@ def _points(kernel: Kernel, inputs: Inputs, rng: np.random.Generator) -> Iterato
         yield Point(f"inputs {k + 1}", kernel.prepared("check_clipped_update", arrays))
 
 
-def _bound_evidence(attack: Attack, points: list[Point], bound: Any, rng: np.random.Generator) -> Evidence:
+def _bound_evidence(
+    attack: Attack, points: list[Point], bound: Any, drawn_here: bool, rng: np.random.Generator
+) -> Evidence:
     """Steps along many gradients at every point, and how much the loss changed."""
     found, unbounded = list[Outcome](), 0
     for point in points:
-        limit = _limit(attack, point, bound)
-        if np.isfinite(limit):
-            found += _outcomes(attack, point, limit, rng)
-        else:
+        limit = bound_at(attack, point) if bound is None else bound_value(bound)
+        if not np.isfinite(limit):
             unbounded += 1
+            continue
+        here = list(outcomes(attack, point, limit, rng))
+        best = max((o.change / o.allowed for o in here if o.allowed > 0), default=0.0)
+        found += here
+        if drawn_here and best:
+            found += moved_outcomes(attack, point, best, rng)
     missing = f"; no finite bound at {unbounded} of {len(points)} points" if unbounded else ""
     ratios = [o.change / o.allowed for o in found if o.allowed > 0]
     if not ratios:
@@ -240,7 +193,8 @@ def _bound_evidence(attack: Attack, points: list[Point], bound: Any, rng: np.ran
     }
     summary = (
         f"|F(x) - F(x - η clip(g))| is at most {max(ratios):.3g} of K η ‖clip(g)‖ in {len(found)} steps "
-        f"(median {np.median(ratios):.3g}) along own, random and adversarial gradients{missing}"
+        f"(median {np.median(ratios):.3g}) along own, random and adversarial gradients, from given and moved "
+        f"parameters{missing}"
     )
     findings = tuple(_finding(o) for o in broken[:3])
     return Evidence("bound", "tested", "refuted" if broken else "verified", summary, findings, numbers)
@@ -249,69 +203,3 @@ def _bound_evidence(attack: Attack, points: list[Point], bound: Any, rng: np.ran
 def _finding(o: Outcome) -> Finding:
     what = f"{o.name}: the loss changes by {o.change:.9g}; expected at most K η ‖clip(g)‖ = {o.allowed:.9g}"
     return Finding(what, found=o.change, expected=o.allowed, case=o.name)
-
-
-def _limit(attack: Attack, point: Point, bound: Any) -> float:
-    if bound is not None:
-        return bound_value(bound)
-    return float(lipschitz_bound(attack.kernel.recurrence, attack.reach(point), **point.arrays).value)
-
-
-def _outcomes(attack: Attack, point: Point, limit: float, rng: np.random.Generator) -> Iterator[Outcome]:
-    params = {p: point.arrays[p] for p in attack.kernel.recurrence.params}
-    here = attack.value(point, params)
-    own = attack.gradient(point, params)
-    for name, grads in _gradients(attack, point, params, own, rng):
-        u = update_of(attack.step, name, params, own | grads, attack.step_size, attack.threshold)
-        if not u.call.returned:
-            continue
-        there = attack.value(point, u.call.result)
-        allowed = limit * attack.step_size * norm(attack.rule.apply(grads, attack.threshold))
-        noise = NOISE * (abs(here) + abs(there))
-        yield Outcome(f"{point.name}, {name}", abs(there - here), allowed, noise)
-
-
-def _gradients(
-    attack: Attack,
-    point: Point,
-    params: Mapping[str, Array],
-    own: Mapping[str, Array],
-    rng: np.random.Generator,
-) -> Iterator[tuple[str, dict[str, Array]]]:
-    true = {p: own[p] for p in params}
-    far, near = 10 * attack.threshold, 0.3 * attack.threshold
-    yield "its own gradient", true
-    for sign, words in ((1.0, "down"), (-1.0, "up")):
-        turned = {p: sign * g for p, g in true.items()}
-        yield f"far {words} its own gradient", _of_norm(turned, far)
-        yield f"a little {words} its own gradient", _of_norm(turned, near)
-        yield f"turned by an adversary, {words}", _of_norm(_adversarial(attack, point, params, turned), far)
-    for k in range(3):
-        noise = {p: rng.normal(size=w.shape) for p, w in params.items()}
-        yield f"random gradient {k + 1}", _of_norm(noise, far)
-
-
-def _of_norm(grads: Mapping[str, Array], length: float) -> dict[str, Array]:
-    size = norm(grads)
-    return {k: g * (length / size) if size else g for k, g in grads.items()}
-
-
-def _adversarial(
-    attack: Attack, point: Point, params: Mapping[str, Array], start: Mapping[str, Array]
-) -> dict[str, Array]:
-    """The direction of a full step turned to the gradient where it ends, again and again; the best one."""
-    here, reach = attack.value(point, params), attack.reach(point)
-    grads, best, most = _of_norm(start, reach), dict(start), -1.0
-    sign = 1.0 if norm(start) == 0 or _inner(start, attack.gradient(point, params)) >= 0 else -1.0
-    for _ in range(CLIMBS):
-        moved = {p: w - grads[p] for p, w in params.items()}
-        change = abs(attack.value(point, moved) - here)
-        if change > most:
-            best, most = dict(grads), change
-        there = attack.gradient(point, moved)
-        grads = _of_norm({p: sign * there[p] for p in params}, reach)
-    return best
-
-
-def _inner(one: Mapping[str, Array], two: Mapping[str, Array]) -> float:
-    return float(sum(np.sum(one[k] * two[k]) for k in one))

@@ -7,10 +7,11 @@ import pytest
 
 import bptt_verify as bv
 from bptt_verify.analysis import lipschitz_bound
+from bptt_verify.check.cliprules import rule_of
 from bptt_verify.codegen import generate_update
 from bptt_verify.errors import CheckFailedError, UsageError
 from bptt_verify.kernels.updates import clip_by_norm, clipped_update
-from bptt_verify.verify import assert_clipped_update, check_clipped_update
+from bptt_verify.verify import assert_clipped_update, attacks, check_clipped_update
 
 ETA_THETA = {"step_size": 0.1, "threshold": 1.0}
 
@@ -57,7 +58,7 @@ def test_a_right_update_is_verified_in_any_style(fn):
     bound = evidence(report, "bound")
     assert bound.how == "tested"
     assert 0.05 < bound.numbers["tightness"] <= 1
-    assert bound.numbers["steps"] >= 40
+    assert bound.numbers["steps"] == 5 * (12 + 2 * 10)  # also from parameters that were moved
 
 
 @pytest.mark.parametrize("cell", ["linear", "gru", "lstm"])
@@ -149,7 +150,50 @@ def test_a_given_bound_is_tried_at_the_given_inputs():
 def test_inputs_may_be_drawn_by_the_caller():
     report = elman(clipped_update, inputs=lambda rng: example() | {"x": rng.normal(size=(6, 2, 3))})
     assert report.verdict == "verified", report
-    assert evidence(report, "bound").numbers["steps"] == 30
+    assert evidence(report, "bound").numbers["steps"] == 3 * 12
+
+
+@bv.recurrence
+def parabola(
+    x=bv.Input("d"), y=bv.Target("q"), h=bv.State("q"), A=bv.Param("q d"),
+):  # fmt: skip
+    o = A @ x
+    h = h / 2
+    return bv.Step(h=h, output=o, loss=bv.squared_error(o, y))
+
+
+def test_a_bound_that_holds_at_the_centre_only_is_broken_elsewhere_in_the_ball():
+    """At the minimum of ½ A² a step of 0.1 changes it by 0.05 per length, one from 0.1 to 0.05 by 0.075."""
+    one = {"x": np.ones((1, 1, 1)), "y": np.zeros((1, 1, 1)), "A": np.zeros((1, 1))}
+    for bound, verdict in ((0.06, "refuted"), (0.1, "verified")):
+        report = check_clipped_update(clipped_update, parabola, **ETA_THETA, inputs=one, bound=bound, rng=0)
+        assert evidence(report, "bound").verdict == verdict
+        assert evidence(report, "bound").numbers["tightness"] * bound == pytest.approx(0.075, rel=0.01)
+    at_the_centre = next(o for o in _from_centre(one) if "random" in o.name)
+    assert at_the_centre.change / at_the_centre.allowed <= 0.05 / 0.06 + 1e-9
+
+
+def _from_centre(arrays):
+    attack = attacks.Attack(clipped_update_of, bv.generate(parabola), *ETA_THETA.values(), rule_of("exact"))
+    return attacks._from_here(attack, attacks.Point("centre", arrays), 0.06, np.random.default_rng(0))
+
+
+def clipped_update_of(params, grads, step_size, threshold):
+    return clipped_update(params, grads, step_size=step_size, threshold=threshold)
+
+
+def test_a_bound_that_does_not_see_the_parameters_is_broken_by_moving_them(monkeypatch):
+    true, seen = attacks.lipschitz_bound, []
+
+    def at_drawn_points(rec, radius, **arrays):
+        seen.append(true(rec, radius, **arrays).value)
+        return SimpleNamespace(value=seen[-1] if len(seen) % 3 == 1 else seen[-1 - (len(seen) - 1) % 3])
+
+    monkeypatch.setattr(attacks, "lipschitz_bound", at_drawn_points)
+    report = check_clipped_update(clipped_update, bv.cells.linear, **ETA_THETA, rng=0)
+    bound = evidence(report, "bound")
+    assert bound.verdict == "refuted"
+    assert all("parameters moved" in f.case for f in bound.findings)
 
 
 def test_a_failing_update_is_refuted():
