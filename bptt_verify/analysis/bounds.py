@@ -26,7 +26,7 @@ from bptt_verify.analysis.given import kernel_of, prepared
 from bptt_verify.analysis.normvalues import Values, expanded, form_reasons, form_values, norm_values
 from bptt_verify.codegen import Kernel
 from bptt_verify.derivation import adjoint
-from bptt_verify.derivation.normform import NormForm, letters_of_norms, needed, norm_form
+from bptt_verify.derivation.normform import NormForm, described, letters_of_norms, needed, norm_form
 from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence
 from bptt_verify.program import Program, formula
@@ -217,7 +217,7 @@ def _data(program: Program, arrays: Mapping[str, Array], radius: float) -> tuple
     if broken:
         return dict.fromkeys(params, float("inf")), broken
     infinite = [e for e in whole.equations if not np.isfinite(balls[e.name].norm).all()]
-    named = [f"no finite bound by data: {formula(e)}" for e in infinite[:1]]
+    named = [f"no finite bound by data: {described(e)}" for e in infinite[:1]]
     return bounds, named if float("inf") in bounds.values() else []
 
 

@@ -88,7 +88,7 @@ class Changes:
         return Claim("T10", CLAIMS["T10"], True, statement, parts, known, blocks)
 
     def _reason(self) -> str:
-        broken = self.form.broken or [f"{t} has none." for t, e in self.form.equations.items() if e == sp.oo]
+        broken = self.form.broken or [f"{t}." for t, e in self.form.equations.items() if e == sp.oo]
         return str(broken[0])
 
     def _formulas(self) -> tuple[Formula, tuple[Formula, ...], tuple[Formula, ...]]:

@@ -17,7 +17,7 @@ from bptt_verify.derivation.jumps import jumps, straddled
 from bptt_verify.derivation.normpass import NormPass
 from bptt_verify.derivation.norms import numeric
 from bptt_verify.derivation.reverse import adjoint
-from bptt_verify.program import Pointwise, Program, formula, symbol
+from bptt_verify.program import Equation, Pointwise, Program, formula, symbol
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class NormForm:
     definitions : dict of symbol to expression
         What the symbols of longer bounds stand for, each in norms and earlier symbols.
     equations : dict of str to expression
-        The bound of every equation, by its text.
+        The bound of every equation, by its text and what it needs.
     broken : tuple of str
         Equations that may jump on the ball.
     """
@@ -59,7 +59,7 @@ def norm_form(program: Program) -> NormForm:
     together = (
         sp.oo if sp.oo in parameters.values() else sp.sqrt(sp.Add(*(e**2 for e in parameters.values())))
     )
-    equations = {formula(e): found[e.name].norm for e in whole.equations}
+    equations = {described(e): found[e.name].norm for e in whole.equations}
     used = needed([together, *parameters.values(), *equations.values()], passed.definitions)
     return NormForm(together, parameters, used, equations, tuple(broken))
 
@@ -75,6 +75,16 @@ def _broken_by_norm(program: Program, passed: NormPass) -> list[str]:
             if mask is not None and np.any(mask(boxes)[0]):
                 found.append(f"may jump on the ball, by norms: {formula(e)}")
     return found
+
+
+def described(e: Equation) -> str:
+    """The equation, and what its bound needs that may be missing."""
+    expr = e.expr if isinstance(e, Pointwise) else sp.S.Zero
+    if any(p.exp.could_extract_minus_sign() for p in expr.atoms(sp.Pow)):
+        return f"{formula(e)}, because nothing keeps its denominator away from 0"
+    if expr.has(sp.log) or any(not p.exp.is_Integer for p in expr.atoms(sp.Pow)):
+        return f"{formula(e)}, because its argument may leave the numbers where it has a bounded slope"
+    return formula(e)
 
 
 def needed(exprs: Iterable[sp.Expr], definitions: Mapping[sp.Symbol, sp.Expr]) -> dict[sp.Symbol, sp.Expr]:

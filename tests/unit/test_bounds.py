@@ -26,8 +26,8 @@ from bptt_verify.derivation.geometric import (
 from bptt_verify.derivation.jumps import jumps
 from bptt_verify.derivation.normform import norm_form
 from bptt_verify.errors import ArrayError, UsageError
-from bptt_verify.program.structures import structure
 from bptt_verify.program.functions import FUNCTIONS, relu, sigmoid, softplus, step
+from bptt_verify.program.structures import structure
 
 u, v, w = sp.symbols("u v w", real=True)
 EXPRESSIONS = (

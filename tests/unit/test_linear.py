@@ -100,3 +100,14 @@ def test_slopes_at_the_given_arrays_alone_are_too_small(monkeypatch):
 
     monkeypatch.setattr(rules, "_towards", still)
     assert lipschitz_bound(rec, 0.05, **arrays).data_value < 0.9 * right
+
+
+def test_an_infinite_bound_says_which_equation_has_none_and_why():
+    rec = ALL_CELLS["weight_norm"]
+    arrays = draw(rec, np.random.default_rng(0), 4, 2)
+    assert np.isfinite(lipschitz_bound(rec, 0.01, **arrays).value)
+    wide = lipschitz_bound(rec, 10.0, **arrays)
+    assert wide.value == np.inf and len(wide.reasons) == 2
+    for form, reason in zip(("norms", "data"), wide.reasons, strict=True):
+        assert reason.startswith(f"no finite bound by {form}: power_sum = ")
+        assert reason.endswith("because nothing keeps its denominator away from 0")
