@@ -25,8 +25,8 @@ SCOPE = {n: getattr(language, n) for n in language.__all__} | EXTRA
 class Writer:
     """Writes one recurrence; each method adds one assignment and returns the name it binds."""
 
-    def __init__(self, draw):
-        self.draw = draw
+    def __init__(self, draw, feedback):
+        self.draw, self.feedback = draw, feedback
         self.declared = {"x": 'Input("d")', "y": 'Target("n")', "h": 'State("n")'}
         self.sizes = {"x": "d", "h": "n"}
         self.lines = []
@@ -125,6 +125,9 @@ class Writer:
     def write(self):
         extra = self.draw(st.sampled_from([(), ("k",), ("s",), ("k", "s")]))
         self.bind("n", f"{self.param('n d')} @ x + {self.param('n n')} @ h + {self.param('n')}")
+        if self.feedback:
+            self.declared["u"], self.sizes["u"] = 'Feedback("n")', "n"
+            self.bind("n", f"{self.param('n n')} @ u")
         if "k" in extra:
             self.state("k", "m")
             self.bind("m", f"{self.param('m m')} @ k")
@@ -154,15 +157,17 @@ class Writer:
             self.declared.popitem()
         lines = [*self.lines, *(f"{s} = {text}" for s, text in new.items()), f"o = {output}"]
         states = ", ".join(f"{s}={s}" for s in new)
+        if self.feedback:  # the output, a function of it, or something that reads what was fed
+            states += self.draw(st.sampled_from(["", ", u=softmax(o)", ", u=tanh(o) + 0.5 * u"]))
         arguments = ", ".join(f"{n}={d}" for n, d in self.declared.items())
         lines.append(f"return Step({states}, output=o, loss={' + '.join(loss)})")
         return f"def cell({arguments}):\n" + "".join(f"    {line}\n" for line in lines)
 
 
 @st.composite
-def recurrence_texts(draw):
-    """The text of a random recurrence."""
-    return Writer(draw).write()
+def recurrence_texts(draw, feedback=False):
+    """The text of a random recurrence; one with a Feedback u, if that is asked for."""
+    return Writer(draw, feedback).write()
 
 
 def recurrence_of(text):

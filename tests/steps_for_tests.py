@@ -61,7 +61,7 @@ def steps_of(rec, arrays):
 
 def sequence(rec, arrays, b):
     """The arrays of one sequence of a batch."""
-    initial = {f"{s}0" for s in rec.states}
+    initial = {f"{s}0" for s in rec.carried}
     return {
         k: a if k in rec.params else a[b : b + 1] if k in initial else a[:, b : b + 1]
         for k, a in arrays.items()
@@ -92,7 +92,7 @@ def direct(rec, arrays, outputs):
     (readout,) = (p for p in rec.params if p.startswith("W_q"))
     c = [None]
     for t, o in enumerate(outputs[:, 0]):
-        parts = {s: np.zeros(arrays[f"{s}0"].shape[1]) for s in rec.states}
+        parts = {s: np.zeros(arrays[f"{s}0"].shape[1]) for s in rec.carried}
         slope = arrays["weights"][t, 0] * loss_slope(rec, o, arrays["y"][t, 0])
         parts[readout.removeprefix("W_q")] = arrays[readout].T @ slope
         c.append(np.concatenate(list(parts.values())))

@@ -84,7 +84,7 @@ def test_gradients_of_random_recurrences(text, T, B, seed, style):
     loss, gradient = kernel.loss_and_grad(**arrays)
     rounding = single_rounding(kernel, arrays, gradient)
     assume(all(rounding[n] <= 0.1 * np.linalg.norm(g) for n, g in gradient.items()))
-    assert gradient.keys() == {*rec.inputs, *rec.params, *(f"{s}0" for s in rec.states)}
+    assert gradient.keys() == {*rec.inputs, *rec.params, *(f"{s}0" for s in rec.carried)}
     assert abs(loss - loss_of(rec)(arrays)) <= 1e-12 * max(1.0, abs(loss))
     check_gradient(arrays, gradient, loss_of(rec), rng, rounding)
     check_duality(kernel, arrays, gradient, rng)
@@ -134,7 +134,7 @@ def test_local_jacobians_of_cells(name):
     values = evaluate(program, arrays)
     for key, result in program.results:
         state, other = key[1:].split("/d")
-        block = f"{other}0" if other in rec.states else other
+        block = f"{other}0" if other in rec.carried else other
         found = np.asarray(values[result], float)[0, 0]
         wanted = np.zeros(found.shape)
         for index in np.ndindex(np.shape(arrays[block])):

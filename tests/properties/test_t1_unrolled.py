@@ -27,7 +27,7 @@ def moved(name, arrays, block, direction):
     """∂h_t/∂block in a direction, (T, n): by forward mode of the kernel, and by complex step."""
     rec = CATALOGUE[name]
     tangents = kernel_of(name).jvp(arrays, {block: direction})[2]
-    forward = np.hstack([tangents[s][:, 0] for s in rec.states])
+    forward = np.hstack([tangents[s][:, 0] for s in rec.carried])
     step = steps_of(rec, arrays | {block: arrays[block] + 1j * STEP * direction})
     return forward, np.imag(step.h[1:]) / STEP
 
@@ -51,9 +51,9 @@ def test_the_sum_of_products_is_the_sensitivity(data, name, T, sizes, seed):
 def test_the_product_of_all_jacobians_is_the_sensitivity_to_the_initial_state(data, name, T, sizes, seed):
     arrays, rng = drawn(name, T, sizes, seed)
     rec = CATALOGUE[name]
-    state = data.draw(st.sampled_from(list(rec.states)))
+    state = data.draw(st.sampled_from(list(rec.carried)))
     direction = rng.normal(size=arrays[f"{state}0"].shape)
-    whole = np.concatenate([direction[0] if s == state else 0 * arrays[f"{s}0"][0] for s in rec.states])
+    whole = np.concatenate([direction[0] if s == state else 0 * arrays[f"{s}0"][0] for s in rec.carried])
     steps = steps_of(rec, arrays)
     found = np.array([product(steps.J, t, 1) @ whole for t in range(1, T + 1)])
     scale = np.array([product(absolute(steps.J), t, 1) @ np.abs(whole) for t in range(1, T + 1)])

@@ -89,7 +89,7 @@ def test_the_gradients_of_the_initial_states_and_of_each_input(name, T, sizes, s
     c = direct(rec, arrays, trace.outputs)
     bounds, sizes_of_c = sized(steps, c)
     adjoint, scales = recursion(steps.J, c), recursion(bounds.J, sizes_of_c)
-    wanted = np.concatenate([gradient[f"{s}0"][0] for s in rec.states])
+    wanted = np.concatenate([gradient[f"{s}0"][0] for s in rec.carried])
     assert close(adjoint[1] @ steps.J[1], wanted, scales[1] @ bounds.J[1])
     for x in set(rec.inputs) - set(rec.onehot):
         for t in range(1, T + 1):

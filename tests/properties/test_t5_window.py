@@ -85,7 +85,7 @@ def test_the_gradients_of_the_initial_states_keep_the_first_losses(name, T, tau,
     found = sum(c[t] @ product(steps.J, t, 1) for t in range(1, min(tau, T) + 1))
     bounds, sizes_of_c = sized(steps, c)
     scale = sum(sizes_of_c[t] @ product(bounds.J, t, 1) for t in range(1, T + 1))
-    wanted = np.concatenate([gradient[f"{s}0"][0] for s in CATALOGUE[name].states])
+    wanted = np.concatenate([gradient[f"{s}0"][0] for s in CATALOGUE[name].carried])
     assert close(found, wanted, scale)
 
 

@@ -76,7 +76,7 @@ def test_the_first_gate_gates_the_initial_states_alone(data, name, T, sizes, see
     arrays, ((steps, c),) = drawn(name, T, 1, sizes, seed)
     xi = np.array([0.0, *data.draw(st.lists(numbers, min_size=T, max_size=T))])
     gradient = kernel(name, Randomized(0.5)).loss_and_grad(**arrays, xi=xi[1:])[1]
-    wanted = np.concatenate([gradient[f"{s}0"][0] for s in CATALOGUE[name].states])
+    wanted = np.concatenate([gradient[f"{s}0"][0] for s in CATALOGUE[name].carried])
     found = xi[1] * (adjoint(steps.J, c, xi)[1] @ steps.J[1])
     bounds, sizes_of_c = sized(steps, c)
     scale = adjoint(bounds.J, sizes_of_c, np.maximum(1, np.abs(xi)))[1] @ bounds.J[1]
@@ -109,7 +109,7 @@ def test_the_gradients_of_the_initial_states_by_chunks(name, T, chunks, sizes, s
     found = sum((c[t] @ product(steps.J, t, 1) for t in first), np.zeros(len(steps.h[0])))
     bounds, sizes_of_c = sized(steps, c)
     scale = sum(sizes_of_c[t] @ product(bounds.J, t, 1) for t in range(1, T + 1))
-    assert close(found, np.concatenate([gradient[f"{s}0"][0] for s in CATALOGUE[name].states]), scale)
+    assert close(found, np.concatenate([gradient[f"{s}0"][0] for s in CATALOGUE[name].carried]), scale)
 
 
 @settings(deadline=None, max_examples=40)

@@ -95,7 +95,7 @@ def test_the_mean_over_all_outcomes_is_the_full_gradient(data, name, T, B, sizes
     for block in CATALOGUE[name].params:
         scale = largest(parts, block, pi) if block in parts[0][0].A else np.abs(full[block])
         assert close(mean[block], full[block], np.maximum(np.max(scale), np.abs(full[block]).max()))
-    for state in CATALOGUE[name].states:
+    for state in CATALOGUE[name].carried:
         largest_open = kernel(name, False).loss_and_grad(**arrays, xi=1 / pi)[1][f"{state}0"]
         scale = 1 + np.abs(full[f"{state}0"]).max() + np.abs(largest_open).max()
         assert close(mean[f"{state}0"], full[f"{state}0"], scale)
@@ -112,7 +112,7 @@ def test_the_variance_over_all_outcomes_is_that_of_the_formula(data, name, T, si
     found = (second[block] - mean[block] ** 2).ravel()
     scale = largest(parts, block, pi) ** 2
     assert close(found, variance(steps.J, steps.A[block], c, pi), scale)
-    initial = np.concatenate([second[f"{s}0"][0] for s in CATALOGUE[name].states])
+    initial = np.concatenate([second[f"{s}0"][0] for s in CATALOGUE[name].carried])
     moment = moments(steps.J, c, pi)[1]
     bounds, sizes_of_c = sized(steps, c)
     largest_initial = adjoint(bounds.J, sizes_of_c, np.array([1.0, *1 / pi]))[1] @ bounds.J[1] / pi[0]

@@ -57,7 +57,7 @@ def test_the_truth_is_the_derived_gradient_exactly(name):
     for public, inner in adjoint.results:
         if public in CATALOGUE[name].params:
             assert (w.total(("loss",), ("param", public)).ravel() == values[inner].ravel()).all()
-        if public.removesuffix("0") in CATALOGUE[name].states:
+        if public.removesuffix("0") in CATALOGUE[name].carried:
             key = ("value", public.removesuffix("0"), 0)
             assert (w.total(("loss",), key).ravel() == values[inner].ravel()).all()
 
@@ -73,7 +73,7 @@ def test_the_letters_of_the_theory_keep_their_theorems(name):
     assert (w.adjoint_of_stack(1) == w.explicit(1) + w.state_jacobian(2).T @ w.adjoint_of_stack(2)).all()
     assert (w.adjoint_of_stack(4) == 0).all()
     before, now = (w.total(("stack", t), ("param", param)) for t in (1, 2))
-    if len(CATALOGUE[name].states) == 1:
+    if len(CATALOGUE[name].carried) == 1:
         assert (now == w.immediate(2, param) + w.state_jacobian(2) @ before).all()
         assert (w.total(("stack", 3), ("stack", 1)) == w.state_jacobian(3) @ w.state_jacobian(2)).all()
 

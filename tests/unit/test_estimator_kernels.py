@@ -209,7 +209,7 @@ def test_inputs_and_initial_states_keep_their_terms(rec, estimator):
     """∂L/∂x_i has the loss terms t that keep i; ∂L/∂h_0 those that keep 1."""
     arrays, mask = arrays_of(rec), kept(estimator, T)
     got = kernel(rec, estimator).loss_and_grad(**arrays)[1]
-    wanted = {k: np.zeros_like(v) for k, v in got.items() if k == "x" or k[:-1] in rec.states}
+    wanted = {k: np.zeros_like(v) for k, v in got.items() if k == "x" or k[:-1] in rec.carried}
     for t in range(T):
         weights = arrays["weights"] * (np.arange(T) == t)[:, None]
         one = kernel(rec, Full()).loss_and_grad(**arrays | {"weights": weights})[1]

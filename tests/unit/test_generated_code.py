@@ -315,7 +315,7 @@ def test_styles_agree_with_each_other_and_with_the_program(name):
             assert abs(found - values[results["loss"]]) <= 1e-13 * terms
         for k in (fast, plain):
             trace = k.forward(**arrays)
-            for state in rec.states:
+            for state in rec.carried:
                 same(trace.states[state], values[results[state]])
             if trace.outputs is not None:
                 same(trace.outputs, values[results["output"]])

@@ -72,16 +72,16 @@ def test_a_missing_lag_is_noticed(name):
 def dense_sizes(rec, arrays, parameter, newest_left=True):
     """‖c_tᵀ (J_t … J_{i+1}) A_i‖ summed over the batch, from dense arrays; here c_t = ∂L_t/∂h_t."""
     local, direct = results_of(jacobian(rec.program), arrays), explicit_parts(rec, arrays)
-    size = {s: arrays[f"{s}0"][0].size for s in rec.states}
+    size = {s: arrays[f"{s}0"][0].size for s in rec.carried}
     steps, batch = arrays["weights"].shape
     J = np.block(
         [
-            [local[f"d{s}/d{r}"].reshape(steps, batch, size[s], size[r]) for r in rec.states]
-            for s in rec.states
+            [local[f"d{s}/d{r}"].reshape(steps, batch, size[s], size[r]) for r in rec.carried]
+            for s in rec.carried
         ]
     )
-    A = [local[f"d{s}/d{parameter}"].reshape(steps, batch, size[s], -1) for s in rec.states]
-    A, c = np.concatenate(A, axis=2), np.concatenate([direct[s] for s in rec.states], axis=2)
+    A = [local[f"d{s}/d{parameter}"].reshape(steps, batch, size[s], -1) for s in rec.carried]
+    A, c = np.concatenate(A, axis=2), np.concatenate([direct[s] for s in rec.carried], axis=2)
     sizes = np.zeros((steps, steps))
     for t in range(steps):
         for i in range(t + 1):

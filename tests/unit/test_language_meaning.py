@@ -44,7 +44,7 @@ def test_the_program_means_what_the_function_does(name, T, B):
     assert ("output" in results) == (outputs is not None)
     if outputs is not None:
         close(values[results["output"]], outputs)
-    assert set(states) == set(rec.states)
+    assert set(states) == set(rec.carried)
     for state, wanted in states.items():
         close(values[results[state]], wanted)
         assert wanted.shape == (T, B, *np.shape(arrays[f"{state}0"])[1:])

@@ -42,7 +42,7 @@ def at(step, arrays, given):
 
 def vectors_of(rec, arrays):
     rng = np.random.default_rng(1)
-    return {s: rng.normal(size=(T, *arrays[f"{s}0"].shape)) for s in rec.states}
+    return {s: rng.normal(size=(T, *arrays[f"{s}0"].shape)) for s in rec.carried}
 
 
 def close(found, wanted, scale=None):
@@ -65,7 +65,7 @@ def test_the_jacobians_are_those_of_the_whole_trajectory(name):
     rec, arrays = ALL_CELLS[name], arrays_of(ALL_CELLS[name])
     found = at(state_jacobians(rec.program), arrays, given_of(rec, arrays))
     whole = results_of(jacobian(rec.program), arrays)
-    assert found.keys() == {f"d{s}/d{r}" for s in rec.states for r in rec.states}
+    assert found.keys() == {f"d{s}/d{r}" for s in rec.carried for r in rec.carried}
     for key, block in found.items():
         close(block, whole[key])
 
@@ -110,16 +110,16 @@ def recursed(rec, arrays, shift=0):
     """λ_t = c_t + J_{t+1}ᵀ λ_{t+1} with these programs, and the gradient it gives; shifted by a mistake."""
     given, products = given_of(rec, arrays), state_products(rec.program)
     direct = at(step_loss(rec.program), arrays, given)
-    adjoints = {s: direct[s].copy() for s in rec.states}
-    for s in rec.states:
+    adjoints = {s: direct[s].copy() for s in rec.carried}
+    for s in rec.carried:
         adjoints[s][:-1] += direct[previous(s)][1:]
     for t in range(T - 2, -1, -1):
         back = at(products, arrays, given | adjoints)
-        for s in rec.states:
+        for s in rec.carried:
             adjoints[s][t] += back[previous(s)][t + 1]
     through = at(products, arrays, given | {s: np.roll(a, shift, axis=0) for s, a in adjoints.items()})
     grads = {k: direct[k] + g for k, g in through.items()}
-    return grads | {f"{s}0": grads.pop(previous(s))[0] for s in rec.states}
+    return grads | {f"{s}0": grads.pop(previous(s))[0] for s in rec.carried}
 
 
 def errors(found, wanted):

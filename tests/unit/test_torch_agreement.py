@@ -45,7 +45,7 @@ def draw(rec, layers, sizes, rng):
     }
     if "W_qk" in rec.params:  # the readout of a stack sees the upper layer
         arrays["W_qk"] = arrays.pop("W_qh")
-    for state in rec.states:
+    for state in rec.carried:
         arrays[f"{state}0"] = rng.normal(size=(batch, n))
     for layer, blocks in enumerate(layers):
         below = d if layer == 0 else n
@@ -104,7 +104,7 @@ def test_gradients_agree_with_torch(cell, sizes):
     module, states, layers = CELLS[cell]
     rec = getattr(bv.cells, cell)
     arrays = draw(rec, layers, sizes, np.random.default_rng(sum(sizes)))
-    declared = {*rec.params, *rec.inputs, *rec.targets, *(f"{state}0" for state in rec.states)}
+    declared = {*rec.params, *rec.inputs, *rec.targets, *(f"{state}0" for state in rec.carried)}
     assert declared | {"weights"} == arrays.keys()
 
     loss, grads = bv.generate(rec).loss_and_grad(**arrays)

@@ -50,7 +50,7 @@ def test_the_slopes_of_the_truncated_loss_are_sums_of_kept_terms(name):
     rec, rng = ALL_CELLS[name], np.random.default_rng(2)
     arrays = draw(rec, rng, T=STEPS, B=2, scale=0.6)
     inputs = [n for n in rec.inputs if n not in rec.onehot]
-    blocks = (*rec.params, *inputs, *(f"{s}0" for s in rec.states))
+    blocks = (*rec.params, *inputs, *(f"{s}0" for s in rec.carried))
     parts = gradient_parts(rec.program, arrays, blocks)
     directions = {b: rng.normal(size=arrays[b].shape) for b in blocks}
     for estimator in ESTIMATORS:
