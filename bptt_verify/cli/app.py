@@ -19,6 +19,13 @@ TARGET = "TARGET is a cell of the catalogue (see the command cells), FILE.py:NAM
 CODES = "Exit codes: 0 verified, 1 refuted, 2 usage or bad input, 3 internal error, 4 inconclusive."
 
 
+feedback_option = click.option(
+    "--feedback",
+    type=click.Choice(["free", "teacher", "scheduled"]),
+    help="What a Feedback is fed: the own output, its target, or one of them by a mask.  [default: free]",
+)
+
+
 def command(function: F) -> click.Command:
     """A command of the group, with what all commands have."""
     traced = click.option(
@@ -52,10 +59,13 @@ def app() -> None:
 @click.option("--out", metavar="DIR", help="Where to write the files.  [default: build/NAME]")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all random inputs.  [default: a fixed one]")
 @click.option("--style", type=STYLES, default="fast", show_default=True, help="Style of the kernel.")
+@feedback_option
 @click.option(
     "--format", "form", type=REPORTS, default="text", show_default=True, help="Format of the result."
 )
-def certify(target: str, out: str | None, seed: int | None, style: str, form: str) -> int:
+def certify(
+    target: str, out: str | None, seed: int | None, style: str, feedback: str | None, form: str
+) -> int:
     """Derive, generate, check and certify a kernel.
 
     TARGET is a cell of the catalogue (see the command cells), FILE.py:NAME, FILE.py or MODULE:NAME.
@@ -65,10 +75,11 @@ def certify(target: str, out: str | None, seed: int | None, style: str, form: st
     Examples:
       bptt-verify certify lstm
       bptt-verify certify my_cells.py:leaky --out certified --format json
+      bptt-verify certify jordan --feedback teacher
     """
     from bptt_verify.cli import work
 
-    return work.shown(work.certified(target, out, seed, style), form)
+    return work.shown(work.certified(target, out, seed, style, feedback), form)
 
 
 @command
@@ -96,6 +107,7 @@ def certify(target: str, out: str | None, seed: int | None, style: str, form: st
     show_default=True,
     help=f"What the gradient should be: {ESTIMATOR} A random one is checked for bias.",
 )
+@feedback_option
 @click.option(
     "--seed", type=click.IntRange(min=0), help="Seed of all that is random.  [default: a fresh one, printed]"
 )
@@ -103,7 +115,14 @@ def certify(target: str, out: str | None, seed: int | None, style: str, form: st
     "--format", "form", type=REPORTS, default="text", show_default=True, help="Format of the result."
 )
 def check(
-    target: str, against: str, inputs: str | None, reduction: str, estimator: str, seed: int | None, form: str
+    target: str,
+    against: str,
+    inputs: str | None,
+    reduction: str,
+    estimator: str,
+    feedback: str | None,
+    seed: int | None,
+    form: str,
 ) -> int:
     """Check a gradient function that somebody wrote.
 
@@ -115,10 +134,11 @@ def check(
       bptt-verify check mine.py:loss_and_grad --against elman
       bptt-verify check mine.py:loss_and_grad --against mine.py:loss --inputs mine.py:draw --seed 1
       bptt-verify check mine.py:truncated --against elman --estimator window:8
+      bptt-verify check mine.py:decoder --against jordan --feedback teacher
     """
     from bptt_verify.cli import work
 
-    return work.shown(work.checked(target, against, inputs, reduction, estimator, seed), form)
+    return work.shown(work.checked(target, against, inputs, reduction, estimator, feedback, seed), form)
 
 
 @command
@@ -179,8 +199,9 @@ def prove(claims: tuple[str, ...], form: str) -> int:
     show_default=True,
     help="Format of the derivation.",
 )
+@feedback_option
 @click.option("--out", metavar="FILE", help="Where to write it.  [default: stdout]")
-def derive(target: str, form: str, out: str | None) -> None:
+def derive(target: str, form: str, feedback: str | None, out: str | None) -> None:
     """Print the derivation of a gradient.
 
     TARGET is a cell of the catalogue (see the command cells), FILE.py:NAME, FILE.py or MODULE:NAME.
@@ -192,7 +213,7 @@ def derive(target: str, form: str, out: str | None) -> None:
     """
     from bptt_verify.cli import work
 
-    work.delivered(work.derived(target, form), out)
+    work.delivered(work.derived(target, form, feedback), out)
 
 
 @command
@@ -211,13 +232,20 @@ def derive(target: str, form: str, out: str | None) -> None:
     show_default=True,
     help=f"Which terms of the gradient are kept: {ESTIMATOR}",
 )
+@feedback_option
 @click.option("--style", type=STYLES, default="fast", show_default=True, help="Style of the kernel.")
 @click.option("--out", metavar="FILE", help="Where to write it.  [default: stdout]")
 @click.option(
     "--update-kernels", is_flag=True, help="Write the kernels of the catalogue into this checkout instead."
 )
 def generate(
-    target: str | None, method: str, estimator: str, style: str, out: str | None, update_kernels: bool
+    target: str | None,
+    method: str,
+    estimator: str,
+    feedback: str | None,
+    style: str,
+    out: str | None,
+    update_kernels: bool,
 ) -> None:
     """Print the source of a kernel, unchecked.
 
@@ -231,14 +259,16 @@ def generate(
     """
     if update_kernels != (target is None):
         raise click.UsageError("expected TARGET, or --update-kernels without TARGET.")
-    if update_kernels and (out, style, method, estimator) != (None, "fast", "recursion", "full"):
-        raise click.UsageError("--update-kernels takes none of --out, --style, --method, --estimator.")
+    others = (out, feedback, style, method, estimator)
+    if update_kernels and others != (None, None, "fast", "recursion", "full"):
+        wrong = "--out, --style, --method, --estimator, --feedback"
+        raise click.UsageError(f"--update-kernels takes none of {wrong}.")
     from bptt_verify.cli import work
 
     if target is None:
         emit("\n".join(map(str, work.update_kernels())))
     else:
-        work.delivered(work.generated(target, style, method, estimator), out)
+        work.delivered(work.generated(target, style, method, estimator, feedback), out)
 
 
 @command

@@ -27,7 +27,7 @@ from bptt_verify.codegen import generate, generate_update
 from bptt_verify.derivation import derive
 from bptt_verify.errors import ArrayError, BpttVerifyError, UsageError
 from bptt_verify.estimators import Estimator, Full, Randomized
-from bptt_verify.language import Recurrence
+from bptt_verify.language import Recurrence, with_feedback
 from bptt_verify.verdict import Report
 from bptt_verify.verify import check_gradient, check_truncated, check_unbiased
 
@@ -46,10 +46,12 @@ def shown(outcome: Outcome, form: str) -> int:
     return EXIT[outcome.verdict]
 
 
-def certified(target: str, out: str | None, seed: int | None, style: str) -> Outcome:
+def certified(
+    target: str, out: str | None, seed: int | None, style: str, feedback: str | None = None
+) -> Outcome:
     """Derive, generate, check and certify; write the files."""
     with visit() as find:
-        rec = find.recurrence(target)
+        rec = with_feedback(find.recurrence(target), feedback)
         kernel, derivation = generate(rec, style=style), derive(rec)
         folder = Path(out) if out is not None else Path("build", rec.name)
         with _writing(folder):
@@ -64,19 +66,26 @@ def certified(target: str, out: str | None, seed: int | None, style: str) -> Out
                 "derivation in LaTeX": _text(folder / "derivation.tex", derivation.to_latex()),
             }
     return Outcome(
-        "certify", f"the kernel of {certificate.name}", certificate.verdict, tuple(rungs(certificate)),
+        "certify", certificate.subject, certificate.verdict, tuple(rungs(certificate)),
         place_of(rec), certificate.seed, files={k: v.as_posix() for k, v in files.items()},
     )  # fmt: skip
 
 
 def checked(
-    target: str, against: str, inputs: str | None, reduction: str, words: str, seed: int | None
+    target: str,
+    against: str,
+    inputs: str | None,
+    reduction: str,
+    words: str,
+    feedback: str | None,
+    seed: int | None,
 ) -> Outcome:
     """Check somebody's gradient function."""
     wanted = estimator(words)
     with visit() as find:
         function = find.function(target)
-        reference = find.anything(against) if isinstance(wanted, Full) else find.recurrence(against)
+        plain = isinstance(wanted, Full) and feedback is None
+        reference = find.anything(against) if plain else with_feedback(find.recurrence(against), feedback)
         given = {
             "inputs": None if inputs is None else _inputs(find, inputs),
             "rng": seed,
@@ -121,10 +130,10 @@ def rechecked(path: str, against: str | None) -> Outcome:
     )  # fmt: skip
 
 
-def derived(target: str, form: str) -> str:
+def derived(target: str, form: str, feedback: str | None = None) -> str:
     """The derivation as text, LaTeX, Markdown or HTML."""
     with visit() as find:
-        derivation = derive(find.recurrence(target))
+        derivation = derive(find.recurrence(target), feedback=feedback)
         written = {
             "text": derivation.to_text,
             "latex": derivation.to_latex,
@@ -134,11 +143,12 @@ def derived(target: str, form: str) -> str:
         return written[form]()
 
 
-def generated(target: str, style: str, method: str, words: str) -> str:
+def generated(target: str, style: str, method: str, words: str, feedback: str | None = None) -> str:
     """The source of a kernel."""
     kept = estimator(words)
     with visit() as find:
-        return generate(find.recurrence(target), estimator=kept, style=style, method=method).source
+        rec = with_feedback(find.recurrence(target), feedback)
+        return generate(rec, estimator=kept, style=style, method=method).source
 
 
 def delivered(text: str, out: str | None) -> None:
