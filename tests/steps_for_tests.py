@@ -94,7 +94,10 @@ def direct(rec, arrays, outputs):
     for t, o in enumerate(outputs[:, 0]):
         parts = {s: np.zeros(arrays[f"{s}0"].shape[1]) for s in rec.carried}
         slope = arrays["weights"][t, 0] * loss_slope(rec, o, arrays["y"][t, 0])
-        parts[readout.removeprefix("W_q")] = arrays[readout].T @ slope
+        if rec.feedback:  # the output itself is what is fed on
+            parts |= dict.fromkeys(rec.feedback, slope)
+        else:
+            parts[readout.removeprefix("W_q")] = arrays[readout].T @ slope
         c.append(np.concatenate(list(parts.values())))
     return c
 

@@ -60,6 +60,9 @@ def _check(name: str, array: Any, shape: Sequence[str], sizes: dict[str, int]) -
             raise ValueError(f"{wanted} with {word}={sizes[word]} as in the arrays before it.")
 '''
 
+# What a scheduled module does first.
+WITH_MASK = ("    for name in given:\n", "    given = _with_mask(given)\n    for name in given:\n")
+
 TRACE = '''class Trace(NamedTuple):
     """What ``forward`` returns."""
 

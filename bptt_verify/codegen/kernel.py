@@ -20,7 +20,7 @@ from bptt_verify.codegen.truncated import TruncatedModule, truncated_programs
 from bptt_verify.derivation import adjoint, cotangent_adjoint, gated_adjoint, tangent
 from bptt_verify.errors import ArrayError, UnsupportedError, UsageError
 from bptt_verify.estimators import KINDS, Estimator, Full, Randomized, gated
-from bptt_verify.language import MASK, Recurrence, inward, outward, with_feedback
+from bptt_verify.language import Recurrence, inward, outward, with_feedback
 from bptt_verify.program import Program, digest
 
 BACKENDS = ("numpy",)
@@ -139,8 +139,7 @@ class Kernel:
         names, arrays = tuple(self.namespace["SHAPES"]), outward(arrays)
         self._check_names(caller, arrays)
         with self._errors(caller):
-            given = self.namespace["_with_mask"](arrays) if MASK in names else arrays
-            ready, _, _ = self.namespace["_prepare"](given, names, {}, {})
+            ready, _, _ = self.namespace["_prepare"](arrays, names, {}, {})
         return inward(dict(zip(names, ready, strict=True)))
 
     def _run(self, function: str, *args: Any, **arrays: Any) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bptt_verify.codegen.body import INDENT, Body
-from bptt_verify.codegen.helpers import HELPERS, PREPARE, TRACE
+from bptt_verify.codegen.helpers import HELPERS, PREPARE, TRACE, WITH_MASK
 from bptt_verify.codegen.scope import USED_NAMES
 from bptt_verify.derivation.reverse import DIFFERENTIABLE
 from bptt_verify.errors import UnsupportedError
@@ -93,7 +93,7 @@ class Module:
     def write(self) -> str:
         """The source."""
         body = "\n\n\n".join(self.functions())
-        used = self.helpers(body)
+        used = self.helpers(body + "\n_with_mask(" * self.scheduled)
         imports = "import numpy as np\n" + ("import scipy.special\n" if "scipy.special." in body else "")
         parts = [
             f'"""{self._header()}"""\n',
@@ -104,7 +104,8 @@ class Module:
             TRACE,
         ]
         head = ("\n".join(parts[:5]) + "\n\n\n" + parts[5]).rstrip("\n")
-        fixed = ("\n" + t.strip("\n") for t in [PREPARE, *used])
+        prepare = PREPARE.replace(*WITH_MASK) if self.scheduled else PREPARE
+        fixed = ("\n" + t.strip("\n") for t in [prepare, *used])
         return "\n\n".join([head, "\n" + body, *fixed]) + "\n"
 
     def helpers(self, body: str) -> list[str]:
@@ -264,8 +265,7 @@ class Module:
         more += [f"{a.name} = np.roll({MASK}, -1, axis=0)" for a in read if a.role == "mask"]
         sizes = [self.size[w] for w in self.words]
         bound = [s if _mentions(body, s) or s in (TIME, BATCH) else "_" for s in sizes]
-        mask = [f"{given} = _with_mask({given})"] if self.scheduled else []
-        lines = [*mask, *wrapped("needed = (", _quoted(used), ")")]
+        lines = wrapped("needed = (", _quoted(used), ")")
         if seeds:
             shapes = [f'"{k}": ({words(tuple(map(size_of, a.labels)))})' for k, a in seeds.items()]
             lines += wrapped("shapes = {", shapes, "}")
