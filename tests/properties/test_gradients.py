@@ -9,7 +9,7 @@ from recurrences_for_tests import recurrence_of, recurrence_texts
 
 from bptt_verify.codegen.kernel import generate
 from bptt_verify.derivation import jacobian
-from bptt_verify.language import run
+from bptt_verify.language import MODES, inward, run, with_feedback
 from bptt_verify.program import evaluate
 
 SIZES = {"d": 2, "n": 3, "m": 4}
@@ -86,6 +86,22 @@ def test_gradients_of_random_recurrences(text, T, B, seed, style):
     assume(all(rounding[n] <= 0.1 * np.linalg.norm(g) for n, g in gradient.items()))
     assert gradient.keys() == {*rec.inputs, *rec.params, *(f"{s}0" for s in rec.carried)}
     assert abs(loss - loss_of(rec)(arrays)) <= 1e-12 * max(1.0, abs(loss))
+    check_gradient(arrays, gradient, loss_of(rec), rng, rounding)
+    check_duality(kernel, arrays, gradient, rng)
+
+
+@slow
+@given(text=recurrence_texts(feedback=True), mode=st.sampled_from(MODES), **calls)
+def test_gradients_of_random_recurrences_that_feed_back(text, mode, T, B, seed, style):
+    note(f"{mode}\n{text}")
+    rec, rng = with_feedback(recurrence_of(text), mode), np.random.default_rng(seed)
+    given_arrays = draw(rec, rng, T, B, SIZES, scale=0.4)
+    kernel = generate(rec, style=style)
+    loss, gradient = kernel.loss_and_grad(**given_arrays)
+    assert abs(loss - run(rec, given_arrays)[0]) <= 1e-11 * max(1.0, abs(loss))
+    rounding = single_rounding(kernel, given_arrays, gradient)
+    assume(all(rounding[n] <= 0.1 * np.linalg.norm(g) for n, g in gradient.items()))
+    arrays = inward(given_arrays)
     check_gradient(arrays, gradient, loss_of(rec), rng, rounding)
     check_duality(kernel, arrays, gradient, rng)
 
