@@ -189,7 +189,7 @@ def test_fed_gradients_agree_with_torch(cell, sizes, mode):
     [*(("elman_feedback", mode) for mode in MODES), ("jordan", "free"), ("jordan", "teacher")],
 )
 def test_chunks_detach_the_state_and_what_is_fed(cell, mode):
-    """Not a scheduled jordan: its loss reads what was fed and no state, an explicit part that T6 never gates."""
+    """Not a scheduled jordan, whose loss reads what was fed: an explicit part, which T6 never gates."""
     rec = bv.with_feedback(getattr(bv.cells, cell), mode)
     arrays = fed_arrays(rec, 10, 3, 4, 5, 2, mode, seed=7)
     _, grads = bv.generate(rec, estimator=bv.Chunks(4, 4)).loss_and_grad(**arrays)
