@@ -17,9 +17,9 @@ from bptt_verify.derivation import adjoint, detached
 from bptt_verify.errors import RecurrenceError
 from bptt_verify.language import MASK_NEXT, Recurrence, teacher, unapplied, with_feedback
 from bptt_verify.mutants.feedback import LEAK, MISSING, fed_instead
-from bptt_verify.program import BATCH, TIME, Pointwise, Program, Ref, evaluate, symbol
+from bptt_verify.program import BATCH, TIME, Equation, Pointwise, Program, Ref, evaluate, symbol
 from bptt_verify.program.names import free_name
-from bptt_verify.program.surgery import states_of
+from bptt_verify.program.surgery import reading, states_of
 from bptt_verify.verify.adapters import Adapted
 from bptt_verify.verify.diagnosis import agree, called
 
@@ -98,6 +98,9 @@ def worlds(rec: Recurrence) -> Iterator[World]:
     forced = _in(rec, "teacher")
     if forced is not None:
         yield leaking(forced)
+        yield leaking_later(forced)
+    if rec.mode == "scheduled":
+        yield leaking_later(rec)
     plain = unapplied(rec)
     if plain is not None:
         yield World("feeds the output itself, without the function of it that the Feedback is fed", plain)
@@ -125,6 +128,34 @@ def leaking(forced: Recurrence) -> World:
         program = fed_instead(program, states_of(forced.program)[u], Ref(y, (), 0))
         words.append(LEAK.format(u=u, y=y))
     return World(" and ".join(words), program)
+
+
+def leaking_later(fed: Recurrence) -> World:
+    """The target of the same step wherever a target is fed, from the second step on; u_1 is right."""
+    program, values = fed.program, states_of(fed.program)
+    of: dict[str, str] = {}
+    words = []
+    for u in fed.feedback:
+        y = teacher(u, fed.declarations)
+        after = free_name(f"{y}_after", {*program.names(), *of})
+        of[after] = y
+
+        def read(e: Equation, y: str = y, after: str = after, value: str = values[u]) -> Equation:
+            moved = {r: replace(r, name=after) if r.name == y and e.name == value else r for r in e.operands}
+            return reading(e, moved)
+
+        program = replace(
+            program,
+            arrays=(*program.arrays, replace(program.array[y], name=after)),
+            equations=tuple(map(read, program.equations)),
+        )
+        words.append(LEAK.format(u=u, y=y))
+    where = ", from the second step on" + (", where the mask is 1" if fed.mode == "scheduled" else "")
+    return World(
+        " and ".join(words) + where,
+        program,
+        lambda a: {**a, **{after: np.roll(a[y], -1, axis=0) for after, y in of.items()}},
+    )
 
 
 def _in(rec: Recurrence, mode: str) -> Recurrence | None:

@@ -35,7 +35,7 @@ def handwritten(mode, *faults):
         h[0] = h0
         for t in range(T):
             m = chosen[t][:, None]
-            target = y[t] if "leaks" in faults else y[t - 1]
+            target = y[t] if {"leaks", "leaks later"} & set(faults) else y[t - 1]
             own = np.where(m > 0, target, o[t - 1]) if t else u0
             u[t] = target if "leaks" in faults else own
             if "zero at first" in faults and t == 0:
@@ -80,6 +80,9 @@ WRONG = [
     (("free", "leaks"), "free", ["target of the same step", "u_t = y_t", "leaks", FREE]),
     (("teacher", "leaks"), "teacher", ["target of the same step", "u_t = y_t", "leaks", TEACHER]),
     (("scheduled", "leaks"), "scheduled", ["target of the same step", "u_t = y_t", "leaks", SCHEDULED]),
+    (("teacher", "leaks later"), "teacher", ["u_t = y_t", "leaks", "from the second step on"]),
+    (("teacher", "leaks later"), "free", ["u_t = y_t", "leaks", "from the second step on", FREE]),
+    (("scheduled", "leaks later"), "scheduled", ["u_t = y_t", "leaks", "where the mask is 1", SCHEDULED]),
     (("teacher",), "free", ["is teacher-forced", FREE, "Loss and gradient are right for that"]),
     (("free",), "teacher", ["runs freely", TEACHER, "Loss and gradient are right for that"]),
     (("scheduled", "runs freely"), "scheduled", ["runs freely", SCHEDULED]),
