@@ -76,10 +76,21 @@ class Body:
         lines = []
         for e in part.equations:
             if not (isinstance(e, Select) and self.scope.stores[e.name].kind == "slot"):
-                lines += [f"# {formula(e)}", *self._carried(e), *self._statement(e)]
+                only = ", at the first step only" if self.scope.stores[e.name].kind == "rolling" else ""
+                lines += [f"# {formula(e)}{only}", *self._carried(e), *self._statement(e)]
         return lines
 
+    def _first_step(self, e: Equation) -> list[str]:
+        """A value that is wanted of step 1 only."""
+        self.scope.enter_loop()
+        self.scope.row = "0"
+        before, line = self.scope.bind([f"{self.scope.codes[e.name]} = {value(e, self.scope)}"])
+        self.scope.leave_loop()
+        return [*before, *line]
+
     def _statement(self, e: Equation) -> list[str]:
+        if self.scope.stores[e.name].kind == "rolling":
+            return self._first_step(e)
         if isinstance(e, Pack) and TIME in e.labels:
             return [*self._allocated(e.name), *self._copied_members(e)]
         host = self.scope.used_up(e)

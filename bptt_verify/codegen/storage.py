@@ -47,11 +47,24 @@ def _store(program: Program, part: Component, e: Equation, home: dict[str, int],
         return _selected(e) if isinstance(e, Select) else Store("static")
     inside = part.direction != 0 and all(home[x] == home[e.name] for x in _readers(program, e.name))
     if e.name in program.carry:
+        if _only_its_end(program, part, e, results):
+            return Store("rolling")
         rolling = inside and e.name not in results and _overwritable(part, e)
         return Store("rolling" if rolling else "carried")
     if isinstance(e, Select):
         return _selected(e)
     return Store("step" if inside and e.name not in results else "series")
+
+
+def _only_its_end(program: Program, part: Component, e: Equation, results: set[str]) -> bool:
+    """Whether no step reads what all of them could send back: only the first one has to (``Body._first_step``).
+
+    What it is made of must lie there as it is, without a boundary.
+    """
+    carry = program.carry[e.name]
+    alone = carry.shift > 0 and part.direction == 0 and e.name not in results
+    plain = all(not r.shift and r.name not in program.carry for r in e.operands)
+    return alone and plain and not _readers(program, e.name)
 
 
 def _readers(program: Program, name: str) -> set[str]:
