@@ -57,7 +57,7 @@ def _store(program: Program, part: Component, e: Equation, home: dict[str, int],
 
 
 def _only_its_end(program: Program, part: Component, e: Equation, results: set[str]) -> bool:
-    """Whether no step reads what all of them could send back: only the first one has to (``Body._first_step``).
+    """Whether no step reads what all could send back: only the first one has to (``Body._first_step``).
 
     What it is made of must lie there as it is, without a boundary.
     """

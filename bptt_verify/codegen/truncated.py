@@ -25,8 +25,8 @@ BACK = "λ_tᵀ J_t for the steps that are given, from λ_t by state and from ``
 # A mask is cut where a step leaves what it feeds (mask_next), not where the next one reads it.
 CUT_MASK = (
     "            seeds = {s: sent",
-    '''            rows["mask"] = np.roll(np.roll(given["mask"], -1, axis=0)[later], 1, axis=0)
-            seeds = {s: sent''',
+    """            rows["mask"] = np.roll(np.roll(given["mask"], -1, axis=0)[later], 1, axis=0)
+            seeds = {s: sent""",
 )
 
 
