@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from bptt_verify.verdict import Evidence as Evidence
     from bptt_verify.verdict import Finding as Finding
     from bptt_verify.verdict import Report as Report
+    from bptt_verify.verify import adapt as adapt
     from bptt_verify.verify import assert_clip as assert_clip
     from bptt_verify.verify import assert_clipped_update as assert_clipped_update
     from bptt_verify.verify import assert_gradient as assert_gradient
@@ -117,7 +118,7 @@ _ROOMS = {
         pointwise recurrence relu run sigmoid sigmoid_cross_entropy sin sinh softmax softmax_cross_entropy
         softplus sqrt squared_error sum tan tanh with_feedback""",
     "verdict": "Evidence Finding Report",
-    "verify": """assert_clip assert_clipped_update assert_gradient assert_lipschitz assert_truncated
+    "verify": """adapt assert_clip assert_clipped_update assert_gradient assert_lipschitz assert_truncated
         assert_unbiased check_clip check_clipped_update check_gradient check_lipschitz check_truncated
         check_unbiased""",
 }

@@ -1,5 +1,6 @@
 """The public checks: anybody's gradient function against a recurrence or a loss function."""
 
+from bptt_verify.verify.adapting import AdaptedFunction, adapt
 from bptt_verify.verify.bounded import assert_lipschitz, check_lipschitz
 from bptt_verify.verify.cases import recurrence_cases
 from bptt_verify.verify.checks import assert_gradient, check_gradient
@@ -10,6 +11,8 @@ from bptt_verify.verify.unbiased import assert_unbiased, check_unbiased
 from bptt_verify.verify.updated import assert_clipped_update, check_clipped_update
 
 __all__ = [
+    "AdaptedFunction",
+    "adapt",
     "assert_clip",
     "assert_clipped_update",
     "assert_gradient",
