@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from bptt_verify.verdict import Evidence as Evidence
     from bptt_verify.verdict import Finding as Finding
     from bptt_verify.verdict import Report as Report
+    from bptt_verify.verify import Power as Power
     from bptt_verify.verify import adapt as adapt
     from bptt_verify.verify import assert_clip as assert_clip
     from bptt_verify.verify import assert_clipped_update as assert_clipped_update
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from bptt_verify.verify import check_lipschitz as check_lipschitz
     from bptt_verify.verify import check_truncated as check_truncated
     from bptt_verify.verify import check_unbiased as check_unbiased
+    from bptt_verify.verify import power as power
 
 # Where each public name lives.
 _ROOMS = {
@@ -118,9 +120,9 @@ _ROOMS = {
         pointwise recurrence relu run sigmoid sigmoid_cross_entropy sin sinh softmax softmax_cross_entropy
         softplus sqrt squared_error sum tan tanh with_feedback""",
     "verdict": "Evidence Finding Report",
-    "verify": """adapt assert_clip assert_clipped_update assert_gradient assert_lipschitz assert_truncated
-        assert_unbiased check_clip check_clipped_update check_gradient check_lipschitz check_truncated
-        check_unbiased""",
+    "verify": """Power adapt assert_clip assert_clipped_update assert_gradient assert_lipschitz
+        assert_truncated assert_unbiased check_clip check_clipped_update check_gradient check_lipschitz
+        check_truncated check_unbiased power""",
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

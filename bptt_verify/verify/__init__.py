@@ -5,6 +5,7 @@ from bptt_verify.verify.bounded import assert_lipschitz, check_lipschitz
 from bptt_verify.verify.cases import recurrence_cases
 from bptt_verify.verify.checks import assert_gradient, check_gradient
 from bptt_verify.verify.clipped import assert_clip, check_clip
+from bptt_verify.verify.powers import Power, power
 from bptt_verify.verify.problems import recurrence_problem
 from bptt_verify.verify.truncation import assert_truncated, check_truncated
 from bptt_verify.verify.unbiased import assert_unbiased, check_unbiased
@@ -12,6 +13,7 @@ from bptt_verify.verify.updated import assert_clipped_update, check_clipped_upda
 
 __all__ = [
     "AdaptedFunction",
+    "Power",
     "adapt",
     "assert_clip",
     "assert_clipped_update",
@@ -25,6 +27,7 @@ __all__ = [
     "check_lipschitz",
     "check_truncated",
     "check_unbiased",
+    "power",
     "recurrence_cases",
     "recurrence_problem",
 ]
