@@ -20,7 +20,7 @@ def certificate(*rungs, **changes):
     default = Rung(6, "complex step", True, (evidence(worst=1e-16),), "", 0.5)
     hashes = {"recurrence": "a" * 64, "programs": "b" * 64, "source": "c" * 64}
     made = bv.Certificate(
-        "elman", "bptt_verify.cells", "fast", hashes, {"sympy": "1.14"}, 7, rungs or (default,)
+        "elman", "bptt_verify.cells", "fast", "free", hashes, {"sympy": "1.14"}, 7, rungs or (default,)
     )
     return replace(made, **changes)
 
@@ -158,3 +158,10 @@ def test_a_file_that_is_not_text_or_not_there_is_refused(tmp_path):
     for unreadable in (path, tmp_path / "none.json", tmp_path):
         with pytest.raises(bv.CertificateError):
             bv.Certificate.read(unreadable)
+
+
+def test_a_certificate_says_what_was_fed(tmp_path):
+    made = certificate(feedback="teacher")
+    assert "feedback=teacher" in str(made) and bv.Certificate.read(made.write(tmp_path / "c.json")) == made
+    data = json.loads(certificate().to_json())
+    assert data["feedback"] == "free"
