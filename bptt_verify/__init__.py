@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from bptt_verify.verdict import Evidence as Evidence
     from bptt_verify.verdict import Finding as Finding
     from bptt_verify.verdict import Report as Report
+    from bptt_verify.verify import Campaign as Campaign
     from bptt_verify.verify import Power as Power
     from bptt_verify.verify import adapt as adapt
     from bptt_verify.verify import assert_clip as assert_clip
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from bptt_verify.verify import assert_lipschitz as assert_lipschitz
     from bptt_verify.verify import assert_truncated as assert_truncated
     from bptt_verify.verify import assert_unbiased as assert_unbiased
+    from bptt_verify.verify import campaign as campaign
     from bptt_verify.verify import check_clip as check_clip
     from bptt_verify.verify import check_clipped_update as check_clipped_update
     from bptt_verify.verify import check_gradient as check_gradient
@@ -120,9 +122,9 @@ _ROOMS = {
         pointwise recurrence relu run sigmoid sigmoid_cross_entropy sin sinh softmax softmax_cross_entropy
         softplus sqrt squared_error sum tan tanh with_feedback""",
     "verdict": "Evidence Finding Report",
-    "verify": """Power adapt assert_clip assert_clipped_update assert_gradient assert_lipschitz
-        assert_truncated assert_unbiased check_clip check_clipped_update check_gradient check_lipschitz
-        check_truncated check_unbiased power""",
+    "verify": """Campaign Power adapt assert_clip assert_clipped_update assert_gradient assert_lipschitz
+        assert_truncated assert_unbiased campaign check_clip check_clipped_update check_gradient
+        check_lipschitz check_truncated check_unbiased power""",
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

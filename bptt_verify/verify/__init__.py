@@ -2,6 +2,7 @@
 
 from bptt_verify.verify.adapting import AdaptedFunction, adapt
 from bptt_verify.verify.bounded import assert_lipschitz, check_lipschitz
+from bptt_verify.verify.campaigns import Campaign, campaign
 from bptt_verify.verify.cases import recurrence_cases
 from bptt_verify.verify.checks import assert_gradient, check_gradient
 from bptt_verify.verify.clipped import assert_clip, check_clip
@@ -13,6 +14,7 @@ from bptt_verify.verify.updated import assert_clipped_update, check_clipped_upda
 
 __all__ = [
     "AdaptedFunction",
+    "Campaign",
     "Power",
     "adapt",
     "assert_clip",
@@ -21,6 +23,7 @@ __all__ = [
     "assert_lipschitz",
     "assert_truncated",
     "assert_unbiased",
+    "campaign",
     "check_clip",
     "check_clipped_update",
     "check_gradient",

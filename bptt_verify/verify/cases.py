@@ -47,15 +47,19 @@ REGIMES = (
 
 
 def recurrence_cases(
-    rec: Recurrence, rng: np.random.Generator, regimes: tuple[Regime, ...] = REGIMES
+    rec: Recurrence,
+    rng: np.random.Generator,
+    regimes: tuple[Regime, ...] = REGIMES,
+    sizes: Mapping[str, int] | None = None,
 ) -> Iterator[Case]:
-    """Telling inputs for a recurrence.
+    """Telling inputs for a recurrence, with these sizes, or distinct ones.
 
     A case in which the loss is not finite (a logarithm or a root of a random number, say) is drawn
     anew, with smaller and with positive numbers; if that never helps the last draw is kept.
     """
-    words = list(dict.fromkeys(w for d in rec.declarations.values() for w in d.sizes))
-    sizes = {w: k + 2 for k, w in enumerate(sorted(words))}
+    if sizes is None:
+        words = {w for d in rec.declarations.values() for w in d.sizes}
+        sizes = {w: k + 2 for k, w in enumerate(sorted(words))}
     for regime in regimes:
         arrays: dict[str, Array] = {}
         for attempt in range(ATTEMPTS):
