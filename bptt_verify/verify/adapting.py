@@ -93,7 +93,10 @@ class AdaptedFunction:
 
     def _signed(self) -> inspect.Signature:
         """The declared names as keyword arguments, so that a check knows what may be sent."""
-        signature = inspect.signature(self.fn)
+        try:
+            signature = inspect.signature(self.fn)
+        except (TypeError, ValueError):  # some compiled functions do not say what they take
+            signature = inspect.Signature([inspect.Parameter("others", inspect.Parameter.VAR_KEYWORD)])
         keyword = {}
         kinds = inspect.Parameter
         anything = any(p.kind is kinds.VAR_KEYWORD for p in signature.parameters.values())

@@ -72,7 +72,8 @@ def problem_of(rec: Recurrence, seed: int, example: int) -> tuple[dict[str, int]
     """The sizes and the arrays of one example: the same for the same seed, wherever it runs."""
     rng = np.random.default_rng([seed, example])
     words = sorted({w for d in rec.declarations.values() for w in d.sizes})
-    sizes = {w: int(rng.integers(1, LARGEST + 1)) for w in words}
+    classes = {w for d in rec.declarations.values() if d.onehot for w in d.sizes}  # one class tells nothing
+    sizes = {w: int(rng.integers(2 if w in classes else 1, LARGEST + 1)) for w in words}
     steps, batch = int(rng.choice(STEPS)), int(rng.integers(1, 5))
     loud = rng.uniform() < LOUD
     regime = Regime("drawn", steps, batch, float(rng.choice(GAINS)), 1e3 if loud else 1.0)

@@ -11,7 +11,7 @@ import numpy as np
 from bptt_verify.check import Arrays
 from bptt_verify.derivation import adjoint
 from bptt_verify.errors import UsageError
-from bptt_verify.language import Recurrence
+from bptt_verify.language import Recurrence, outward
 from bptt_verify.mutants import mutants
 from bptt_verify.program import Program, evaluate
 from bptt_verify.verify.adapters import Adapted
@@ -39,7 +39,7 @@ class Attempt:
     shown : float
         Largest error on the inputs of the test, relative to the block's largest entry.
     elsewhere : float
-        The same on inputs that the library draws: what other inputs would show.
+        The same on inputs that the library draws, where the test saw nothing: what other inputs would show.
     """
 
     name: str
@@ -121,7 +121,8 @@ def power(
     ----------
     check : callable, mapping, or str
         ``check(fn)`` tests a gradient function ``fn(**arrays) -> (loss, grads)`` on inputs of its own, and
-        returns whether it accepts it; a Report, or None for a test that raises AssertionError, will do.
+        returns whether it accepts it; a Report, or None for a test that raises AssertionError, will do. Any
+        other exception ends ``power``.
         Or tolerances of central differences, ``{"rtol": 1e-4, "atol": 1e-6, "eps": 1e-6}``. Or one of
         ``"scipy"`` (``check_grad``, below 1e-5), ``"torch"`` (``autograd.gradcheck``) and ``"jax"``
         (``check_grads``), with arguments as ``{"tool": "torch", "atol": 1e-4}``.
@@ -152,7 +153,7 @@ def power(
             raise UsageError("inputs= with a function as check; expected that the function has its own.")
         name, test = getattr(check, "__qualname__", type(check).__name__), check
     else:
-        given = next(a for a in telling if len(a["weights"]) > 2) if inputs is None else inputs
+        given = inputs if inputs is not None else next(outward(a) for a in telling if len(a["weights"]) > 2)
         name, test = gradient_checker(check, _Mistaken(rec, adjoint(rec.program)), given)
     right = _Mistaken(rec, adjoint(rec.program))
     accepted = _accepts(test, right)
@@ -208,12 +209,15 @@ def _results(program: Program, arrays: Arrays) -> dict[str, Any]:
 
 def _attempts(rec: Recurrence, test: Check, telling: list[Arrays]) -> Iterator[Attempt]:
     right = adjoint(rec.program)
-    truths = [(a, _results(right, a)) for a in telling]
+    truths: list[tuple[Arrays, dict[str, Any]]] = []
     for m in mutants(right):
         fn = _Mistaken(rec, m.program, right)
         accepted = _accepts(test, fn)
-        elsewhere = max(difference(_results(m.program, a), truth) for a, truth in truths)
         outcome: Outcome = "caught" if not accepted else "missed" if fn.shown > SHOWS else "equivalent"
+        elsewhere = 0.0
+        if outcome == "equivalent":
+            truths = truths or [(a, _results(right, a)) for a in telling]
+            elsewhere = max(difference(_results(m.program, a), truth) for a, truth in truths)
         yield Attempt(m.name, m.description, outcome, fn.shown, elsewhere)
 
 

@@ -145,6 +145,17 @@ def test_only_what_the_function_takes_is_sent():
     assert any("h0 is not an argument" in n for n in report.notes)
 
 
+def test_a_function_that_does_not_say_what_it_takes_is_sent_everything():
+    class Silent:
+        __signature__ = "unknown"
+
+        def __call__(self, **arrays):
+            return KERNEL.loss_and_grad(**arrays)
+
+    report = bv.check_gradient(bv.adapt(Silent()), cells.elman, inputs=case(cells.elman), rng=0)
+    assert report.verdict == "verified", report
+
+
 def test_an_adapted_function_can_be_pickled():
     made = pickle.loads(pickle.dumps(bv.adapt(like_torch, names=TORCH)))
     assert made.fn is like_torch

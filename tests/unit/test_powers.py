@@ -142,6 +142,24 @@ def test_a_cell_with_classes():
     assert not found.rejects_right
 
 
+@pytest.mark.parametrize("mode", ["free", "teacher", "scheduled"])
+def test_a_recurrence_that_feeds_back(mode):
+    rec = bv.with_feedback(cells.elman_feedback, mode)
+    found = bv.power({"rtol": 1e-4}, rec, rng=0)
+    assert not found.missed
+    assert len(found.caught) > 12
+    assert not found.rejects_right
+
+
+def test_an_exception_that_is_no_assertion_is_not_a_rejection():
+    def broken(fn):
+        fn(**given())
+        raise KeyError("W")
+
+    with pytest.raises(KeyError):
+        bv.power(broken, REC, rng=0)
+
+
 def test_the_same_seed_gives_the_same_table():
     assert bv.power({"rtol": 1e-4}, REC, rng=3) == bv.power({"rtol": 1e-4}, REC, rng=3)
 
