@@ -6,6 +6,7 @@ Names are loaded when they are first used, so that ``import bptt_verify`` is lig
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -143,3 +144,12 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _hypothesis_setup_hook() -> None:
+    """Called by Hypothesis when it is imported: strategies of our types, where these are in use already.
+
+    Otherwise ``bptt_verify.testing`` registers them; a test without the library must not pay for it.
+    """
+    if "bptt_verify.language" in sys.modules:
+        importlib.import_module("bptt_verify.testing.strategies")
