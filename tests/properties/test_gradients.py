@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 from cells_for_tests import ALL_CELLS, draw
-from hypothesis import HealthCheck, assume, given, note, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from recurrences_for_tests import recurrence_of, recurrence_texts
 
 from bptt_verify.codegen.kernel import generate
 from bptt_verify.derivation import jacobian
 from bptt_verify.language import MODES, inward, run, with_feedback
 from bptt_verify.program import evaluate
+from bptt_verify.testing.strategies import recurrences
 
 SIZES = {"d": 2, "n": 3, "m": 4}
 TOLERANCE = 1e-10
@@ -75,10 +75,9 @@ def loss_of(rec):
 
 
 @slow
-@given(text=recurrence_texts(), **calls)
-def test_gradients_of_random_recurrences(text, T, B, seed, style):
-    note(text)
-    rec, rng = recurrence_of(text), np.random.default_rng(seed)
+@given(rec=recurrences(), **calls)
+def test_gradients_of_random_recurrences(rec, T, B, seed, style):
+    rng = np.random.default_rng(seed)
     arrays = draw(rec, rng, T, B, SIZES, scale=0.4)
     kernel = generate(rec, style=style)
     loss, gradient = kernel.loss_and_grad(**arrays)
@@ -91,10 +90,9 @@ def test_gradients_of_random_recurrences(text, T, B, seed, style):
 
 
 @slow
-@given(text=recurrence_texts(feedback=True), mode=st.sampled_from(MODES), **calls)
-def test_gradients_of_random_recurrences_that_feed_back(text, mode, T, B, seed, style):
-    note(f"{mode}\n{text}")
-    rec, rng = with_feedback(recurrence_of(text), mode), np.random.default_rng(seed)
+@given(rec=recurrences(feedback=True), mode=st.sampled_from(MODES), **calls)
+def test_gradients_of_random_recurrences_that_feed_back(rec, mode, T, B, seed, style):
+    rec, rng = with_feedback(rec, mode), np.random.default_rng(seed)
     given_arrays = draw(rec, rng, T, B, SIZES, scale=0.4)
     kernel = generate(rec, style=style)
     loss, gradient = kernel.loss_and_grad(**given_arrays)
@@ -107,10 +105,8 @@ def test_gradients_of_random_recurrences_that_feed_back(text, mode, T, B, seed, 
 
 
 @slow
-@given(text=recurrence_texts(), T=calls["T"], B=calls["B"], seed=calls["seed"])
-def test_random_recurrences_mean_what_their_functions_do(text, T, B, seed):
-    note(text)
-    rec = recurrence_of(text)
+@given(rec=recurrences(), T=calls["T"], B=calls["B"], seed=calls["seed"])
+def test_random_recurrences_mean_what_their_functions_do(rec, T, B, seed):
     arrays = draw(rec, np.random.default_rng(seed), T, B, SIZES)
     loss, outputs, states = run(rec, arrays)
     values, results = evaluate(rec.program, arrays), dict(rec.program.results)
