@@ -1,7 +1,7 @@
 """The pytest plugin: the fixture ``bptt``, two options, and a summary of what was checked.
 
 It imports nothing of the library before a test uses it: a run without gradient checks pays nothing, and
-coverage of the library starts in time.
+coverage of the library starts in time. PYTEST_DONT_REWRITE: there is no assertion in it.
 """
 
 from __future__ import annotations
