@@ -504,6 +504,14 @@ def decoder(
 
 
 @recurrence
+def sampled_output(
+    y=Target("v", onehot=True), s=Input("v", onehot=True), u=Feedback("v"), W_nu=Param("n v"), W_vn=Param("v n"),
+):  # fmt: skip
+    o = W_vn @ tanh(W_nu @ u)
+    return Step(u=s, output=o, loss=softmax_cross_entropy(o, y))
+
+
+@recurrence
 def residual_output(
     x=Input("q"), y=Target("q"), z=Target("m"), u=Feedback("q"), r=Feedback("m"),
     W_nu=Param("n q"), W_nr=Param("n m"), W_qn=Param("q n"), W_mn=Param("m n"),
