@@ -505,7 +505,8 @@ def decoder(
 
 @recurrence
 def sampled_output(
-    y=Target("v", onehot=True), s=Input("v", onehot=True), u=Feedback("v"), W_nu=Param("n v"), W_vn=Param("v n"),
+    y=Target("v", onehot=True), s=Input("v", onehot=True), u=Feedback("v"),
+    W_nu=Param("n v"), W_vn=Param("v n"),
 ):  # fmt: skip
     o = W_vn @ tanh(W_nu @ u)
     return Step(u=s, output=o, loss=softmax_cross_entropy(o, y))
