@@ -192,7 +192,7 @@ def test_a_false_step_fails(tmp_path, monkeypatch):
 def test_the_wheel_has_the_files_where_they_are_looked_for():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     inside = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    assert inside == {"proofs": "bptt_verify/proofs"}
+    assert inside == {"proofs": "bptt_verify/proofs", "pytest_bptt_verify.py": "pytest_bptt_verify.py"}
     assert {p.name: text_of(p) for p in pages.folder().glob("*.md")} == {
         p.name: text_of(p) for p in PROOFS.glob("*.md")
     }
