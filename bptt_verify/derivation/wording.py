@@ -109,17 +109,17 @@ FEEDBACK = (
     "fed counts as one more state, so that J_t, A_t and λ_t have a part for it:"
 )
 FED_BY = {
-    "free": "the own output, or the function of it that is fed",
+    "free": "the own output, the function of it that is fed, or a given sample",
     "teacher": "the target of the step before, whatever the output was",
     "scheduled": "the target where the mask is 1, the own output where it is 0",
 }
 FED = {
-    "free": "u_t is the output of step t - 1: J_t and λ_t go through it",
+    "free": "u_t is what step t - 1 made to be fed: J_t and λ_t go through it, as far as it depends on them",
     "teacher": "u_t is the target of step t - 1: du_t/dw = 0, and nothing goes back through it",
     "scheduled": "du_t/dw = (1 - m_t) times that of the own output; m_1 is without effect",
 }
 FED_WORDS = {
-    "free": "Free running, the path through the output is part of the Jacobian:",
+    "free": "Free running, the path through what is fed is part of the Jacobian (a given sample has none):",
     "teacher": "A target does not depend on the parameters, so the path through the output is not there:",
     "scheduled": "The path is there where the mask is 0; the mask m is given, and so has no derivative:",
 }

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bptt_verify.check import Array, Case
 from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence, outward
-from bptt_verify.verify.cases import Regime, recurrence_cases
+from bptt_verify.verify.cases import Regime, least_sizes, recurrence_cases
 
 MAX_STEPS, MAX_BATCH, MAX_SIZE = 16, 3, 4
 GAINS = (1.0, 0.15, 3.0, 1.7)  # ordinary, vanishing, saturated, growing
@@ -65,20 +65,13 @@ class Example:
         return outward(self.case(rec).arrays)
 
 
-def words(rec: Recurrence) -> dict[str, int]:
-    """The size words of a recurrence, each with its smallest useful length: 2 for classes, else 1."""
-    classes = {w for d in rec.declarations.values() if d.onehot for w in d.sizes}
-    found = dict.fromkeys(w for d in rec.declarations.values() for w in d.sizes)
-    return {w: 2 if w in classes else 1 for w in found}
-
-
 @st.composite
 def drawn_examples(
     draw: Callable[..., Any], rec: Recurrence, max_steps: int, max_batch: int, max_size: int
 ) -> Example:
     """Examples; they shrink to the smallest T, then B, then sizes, then to ordinary numbers."""
     steps, batch = draw(st.integers(1, max_steps)), draw(st.integers(1, max_batch))
-    sizes = {w: draw(st.integers(n, max(n, max_size))) for w, n in words(rec).items()}
+    sizes = {w: draw(st.integers(n, max(n, max_size))) for w, n in least_sizes(rec).items()}
     gain, weights = draw(st.sampled_from(GAINS)), draw(st.sampled_from(("mean", "uneven", "large")))
     return Example(steps, batch, sizes, gain, weights, draw(st.integers(0, 2**32 - 1)))
 

@@ -22,10 +22,11 @@ from bptt_verify.check.losses import loss_evidence
 from bptt_verify.check.problem import magnitude, many_losses, real_loss, unit
 from bptt_verify.check.reference import SMALL_STEP, UNDERFLOW
 from bptt_verify.language import Recurrence
-from bptt_verify.testing.examples import Example, words
+from bptt_verify.testing.examples import Example
 from bptt_verify.verdict import Evidence, Finding, Verdict, combine
 from bptt_verify.verify.adapters import adapted
 from bptt_verify.verify.arguments import known_arrays
+from bptt_verify.verify.cases import least_sizes
 from bptt_verify.verify.problems import Reduction, recurrence_problem
 
 SAMPLES = 3  # examples at which it is found out where the loss is analytic
@@ -65,7 +66,7 @@ class Judge:
     def methods(self) -> Mapping[str, Method]:
         """How each block is compared: by complex step wherever the loss is analytic."""
         rng = np.random.default_rng(0)
-        sizes = {w: n + k % 3 for k, (w, n) in enumerate(words(self.rec).items())}
+        sizes = {w: n + k % 3 for k, (w, n) in enumerate(least_sizes(self.rec).items())}
         cases = [Example(k + 2, 2, sizes, seed=k).case(self.rec) for k in range(SAMPLES)]
         problem = self.problem_of(cases)
         return choose_methods(problem, list(problem.draw(rng)), rng)[0]

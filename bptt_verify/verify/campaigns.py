@@ -20,7 +20,7 @@ from bptt_verify.program import digest
 from bptt_verify.verdict import Verdict
 from bptt_verify.verify.adapters import adapted
 from bptt_verify.verify.arguments import known_arrays
-from bptt_verify.verify.examples import Example, Task, problem_of
+from bptt_verify.verify.examples import Result, Task, problem_of
 from bptt_verify.verify.problems import Reduction, recurrence_problem
 from bptt_verify.verify.resultfiles import ResultFile
 from bptt_verify.verify.workforce import run_examples
@@ -36,7 +36,7 @@ class Campaign:
     ----------
     subject : str
     seed : int
-    results : tuple of Example
+    results : tuple of Result
         In the order of their numbers.
     retried : int
         How many were run again, since their worker died.
@@ -46,7 +46,7 @@ class Campaign:
 
     subject: str
     seed: int
-    results: tuple[Example, ...]
+    results: tuple[Result, ...]
     retried: int = field(default=0, compare=False)
     resumed: int = field(default=0, compare=False)
     rec: Recurrence | None = field(default=None, compare=False, repr=False)
@@ -57,7 +57,7 @@ class Campaign:
         return dict(Counter(r.verdict for r in self.results))
 
     @property
-    def failures(self) -> tuple[Example, ...]:
+    def failures(self) -> tuple[Result, ...]:
         """The examples that were refuted, or on which the check or its process failed."""
         return tuple(r for r in self.results if r.verdict not in ("verified", "inconclusive"))
 
@@ -145,7 +145,7 @@ def campaign(
     results = {} if file is None else {k: r for k, r in file.found.items() if k in set(numbers)}
     resumed = len(results)
 
-    def keep(result: Example) -> None:
+    def keep(result: Result) -> None:
         results[result.example] = result
         if file is not None:
             file.add(result)

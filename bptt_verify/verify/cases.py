@@ -46,6 +46,13 @@ REGIMES = (
 )
 
 
+def least_sizes(rec: Recurrence) -> dict[str, int]:
+    """The size words of a recurrence, each with its smallest useful length: 2 for classes, else 1."""
+    classes = {w for d in rec.declarations.values() if d.onehot for w in d.sizes}
+    found = dict.fromkeys(w for d in rec.declarations.values() for w in d.sizes)
+    return {w: 2 if w in classes else 1 for w in found}
+
+
 def recurrence_cases(
     rec: Recurrence,
     rng: np.random.Generator,

@@ -47,13 +47,20 @@ def diagnosis(rec: Recurrence, fn: Adapted, cases: Sequence[Arrays]) -> str | No
 
 def called(fn: Adapted, arrays: Arrays) -> dict[str, Any] | None:
     """The floating-point gradients of one call; None if it fails."""
+    found = returned(fn, arrays)
+    return None if found is None else found[1]
+
+
+def returned(fn: Adapted, arrays: Arrays) -> tuple[Any, dict[str, Any]] | None:
+    """What one call returns as its loss, and the floating-point gradients; None if it fails."""
     try:
         with np.errstate(all="ignore"):
-            _, grads = fn({k: v.copy() for k, v in arrays.items()})
+            loss, grads = fn({k: v.copy() for k, v in arrays.items()})
         found = {k: np.asarray(v) for k, v in grads.items()}
     except Exception:  # whatever it raises, the contract evidence has quoted it already
         return None
-    return {k: v for k, v in found.items() if v.dtype.kind == "f"} or None
+    kept = {k: v for k, v in found.items() if v.dtype.kind == "f"}
+    return (loss, kept) if kept else None
 
 
 def _gradients(program: Program, arrays: Arrays) -> dict[str, Any]:

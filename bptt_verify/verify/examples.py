@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 
-from bptt_verify.codegen import Kernel, generate
+from bptt_verify.codegen import generate
 from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence, outward
-from bptt_verify.verify.cases import Regime, recurrence_cases
+from bptt_verify.verify.cases import Regime, least_sizes, recurrence_cases
 from bptt_verify.verify.checks import check_gradient
 from bptt_verify.verify.problems import Reduction
 
@@ -35,7 +34,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Example:
+class Result:
     """One drawn problem and the verdict on it.
 
     Attributes
@@ -71,9 +70,7 @@ class Example:
 def problem_of(rec: Recurrence, seed: int, example: int) -> tuple[dict[str, int], dict[str, Any]]:
     """The sizes and the arrays of one example: the same for the same seed, wherever it runs."""
     rng = np.random.default_rng([seed, example])
-    words = sorted({w for d in rec.declarations.values() for w in d.sizes})
-    classes = {w for d in rec.declarations.values() if d.onehot for w in d.sizes}  # one class tells nothing
-    sizes = {w: int(rng.integers(2 if w in classes else 1, LARGEST + 1)) for w in words}
+    sizes = {w: int(rng.integers(least, LARGEST + 1)) for w, least in sorted(least_sizes(rec).items())}
     steps, batch = int(rng.choice(STEPS)), int(rng.integers(1, 5))
     loud = rng.uniform() < LOUD
     regime = Regime("drawn", steps, batch, float(rng.choice(GAINS)), 1e3 if loud else 1.0)
@@ -81,7 +78,7 @@ def problem_of(rec: Recurrence, seed: int, example: int) -> tuple[dict[str, int]
     return {"T": steps, "B": batch, **sizes}, outward(case.arrays)
 
 
-def examined(task: Task, example: int) -> Example:
+def examined(task: Task, example: int) -> Result:
     """Draw one example and check the function on it.
 
     Raises
@@ -91,16 +88,11 @@ def examined(task: Task, example: int) -> Example:
     """
     sizes, arrays = problem_of(task.rec, task.seed, example)
     rng = int(np.random.SeedSequence([task.seed, example]).generate_state(1)[0])
-    fn = _kernel(task.rec).loss_and_grad if task.fn is None else task.fn
+    fn = generate(task.rec).loss_and_grad if task.fn is None else task.fn
     try:
         report = check_gradient(fn, task.rec, inputs=arrays, rng=rng, reduction=task.reduction)
     except UsageError:
         raise
     except Exception as error:  # one example must not end the others; it is reported
-        return Example(example, "error", sizes, (f"{type(error).__name__}: {error}",))
-    return Example(example, report.verdict, sizes, tuple(f.what for f in report.findings), report.diagnosis)
-
-
-@lru_cache(maxsize=8)
-def _kernel(rec: Recurrence) -> Kernel:
-    return generate(rec)
+        return Result(example, "error", sizes, (f"{type(error).__name__}: {error}",))
+    return Result(example, report.verdict, sizes, tuple(f.what for f in report.findings), report.diagnosis)

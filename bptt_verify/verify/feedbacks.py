@@ -21,7 +21,7 @@ from bptt_verify.program import BATCH, TIME, Equation, Pointwise, Program, Ref, 
 from bptt_verify.program.names import free_name
 from bptt_verify.program.surgery import reading, states_of
 from bptt_verify.verify.adapters import Adapted
-from bptt_verify.verify.diagnosis import agree, called
+from bptt_verify.verify.diagnosis import agree, returned
 
 AGREE = 1e-8  # of losses, relative
 AGREE_SINGLE = 1e-5
@@ -178,14 +178,16 @@ def _early(arrays: Arrays) -> Arrays:
 
 
 def _seen(fn: Adapted, cases: Sequence[Arrays]) -> list[Seen]:
-    found = []
-    for arrays in cases:
-        grads = called(fn, arrays)
-        if grads is not None:
-            with np.errstate(all="ignore"):
-                loss = fn({k: v.copy() for k, v in arrays.items()})[0]
-            found.append(Seen(arrays, float(np.real(loss)), grads))
-    return found
+    """The calls that give gradients; a loss that is no number fits no world."""
+    calls = ((arrays, returned(fn, arrays)) for arrays in cases)
+    return [Seen(arrays, _number(made[0]), made[1]) for arrays, made in calls if made is not None]
+
+
+def _number(loss: Any) -> float:
+    try:
+        return float(np.asarray(loss).item())
+    except (TypeError, ValueError):
+        return np.nan
 
 
 def _loss_fits(world: World, seen: Sequence[Seen]) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bptt_verify.errors import UsageError
-from bptt_verify.verify.examples import Example
+from bptt_verify.verify.examples import Result
 
 FORMAT = 1
 
@@ -33,7 +33,7 @@ class ResultFile:
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
         self.path = path
         wanted = {"campaign": FORMAT, **header}
-        self.found: dict[int, Example] = {}
+        self.found: dict[int, Result] = {}
         try:
             lines = self._whole_lines()
             if lines:
@@ -46,7 +46,7 @@ class ResultFile:
         except OSError as error:
             raise UsageError(f"path={str(path)!r}: {error}; expected a file that can be written.") from error
 
-    def add(self, result: Example) -> None:
+    def add(self, result: Result) -> None:
         """Append one result; it is on its way to the disk when this returns."""
         self._write(result.as_data())
 
@@ -84,7 +84,7 @@ class ResultFile:
     def _read(self, line: str, number: int) -> None:
         data = self._parsed(line, number)
         try:
-            result = Example(**{**data, "findings": tuple(data["findings"])})
+            result = Result(**{**data, "findings": tuple(data["findings"])})
         except (KeyError, TypeError) as error:
             raise self._foreign(number) from error
         if result.verdict != "crashed":

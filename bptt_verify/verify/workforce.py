@@ -7,11 +7,11 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from typing import Any
 
 from bptt_verify.errors import UsageError
-from bptt_verify.verify.examples import Example, Task, examined
+from bptt_verify.verify.examples import Result, Task, examined
 
 AHEAD = 64  # examples that are handed out at a time
 
-Keep = Callable[[Example], None]
+Keep = Callable[[Result], None]
 
 
 def run_examples(task: Task, todo: Iterable[int], executor: Executor | None, keep: Keep) -> int:
@@ -33,7 +33,7 @@ def run_examples(task: Task, todo: Iterable[int], executor: Executor | None, kee
 
 def _shared_out(task: Task, todo: Iterator[int], executor: Executor, keep: Keep) -> list[int]:
     """Run on the executor; the examples that it lost."""
-    pending: dict[Future[Example], int] = {}
+    pending: dict[Future[Result], int] = {}
     lost: list[int] = []
     try:
         while True:
@@ -54,7 +54,7 @@ def _shared_out(task: Task, todo: Iterator[int], executor: Executor, keep: Keep)
 
 
 def _hand_out(
-    task: Task, todo: Iterator[int], executor: Executor, pending: dict[Future[Example], int]
+    task: Task, todo: Iterator[int], executor: Executor, pending: dict[Future[Result], int]
 ) -> list[int]:
     """Submit until enough is pending; all that is left, where the executor is broken."""
     while len(pending) < AHEAD:
@@ -70,7 +70,7 @@ def _hand_out(
     return []
 
 
-def _result(future: Future[Example], task: Task) -> Example | None:
+def _result(future: Future[Result], task: Task) -> Result | None:
     """The result; None if the worker was lost."""
     try:
         return future.result()
@@ -101,7 +101,7 @@ def _alone(task: Task, lost: Iterable[int], context: Any, keep: Keep) -> None:
             pool.shutdown()
             pool = None
             said = "the process that ran it died, also when it ran this example alone"
-            result = Example(k, "crashed", {}, (said,))
+            result = Result(k, "crashed", {}, (said,))
         keep(result)
     if pool is not None:
         pool.shutdown()

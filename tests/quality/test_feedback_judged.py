@@ -237,3 +237,13 @@ def test_feedback_is_refused_where_there_is_none():
         bv.UsageError, match=r"feedback='forced'; expected one of 'free', 'teacher', 'scheduled'"
     ):
         bv.generate(bv.cells.jordan, feedback="forced")
+
+
+@pytest.mark.parametrize("loss", [None, "none", np.ones(2)])
+def test_a_loss_that_is_no_number_is_reported_and_ends_nothing(loss):
+    right = handwritten("teacher")
+    report = bv.check_gradient(
+        lambda **arrays: (loss, right(**{k: v for k, v in arrays.items() if k != "mask"})[1]),
+        bv.cells.elman_feedback, feedback="free", rng=0,
+    )  # fmt: skip
+    assert report.verdict == "refuted" and "loss" in str(report)

@@ -12,7 +12,7 @@ import pytest
 
 import bptt_verify as bv
 from bptt_verify import cells
-from bptt_verify.verify.examples import Example, Task, examined, problem_of
+from bptt_verify.verify.examples import Result, Task, examined, problem_of
 
 REC = cells.elman
 COUNT = 8
@@ -239,7 +239,7 @@ def test_an_executor_that_was_shut_down_is_named():
 
 
 def test_half_must_be_verified():
-    open_, told = Example(0, "inconclusive"), Example(1, "verified")
+    open_, told = Result(0, "inconclusive"), Result(1, "verified")
     made = bv.Campaign("s", 0, (open_, told))
     assert made.verdict == "verified"
     assert replace(made, results=(open_,)).verdict == "inconclusive"
