@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from hypothesis.strategies import SearchStrategy
 
 from bptt_verify.check import Array
 from bptt_verify.errors import CheckFailedError
-from bptt_verify.language import Recurrence
-from bptt_verify.testing.examples import Example
-from bptt_verify.verdict import Evidence, Report
-from bptt_verify.verify.checks import check_gradient
-from bptt_verify.verify.diagnosis import diagnosis
+from bptt_verify.estimators import Full
+from bptt_verify.language import Recurrence, outward
+from bptt_verify.testing.against import Against
+from bptt_verify.testing.ofloss import OfLoss
+from bptt_verify.testing.ofrecurrence import OfOutcomes, OfRecurrence
+from bptt_verify.verdict import Evidence, Report, combine
 
 if TYPE_CHECKING:
     from bptt_verify.testing.properties import Property
@@ -31,28 +33,24 @@ class GradientTestFailedError(CheckFailedError):
 
     Attributes
     ----------
-    example : Example
+    example : Example, or Inputs
         The inputs.
     report : Report
         What was found there, with the likely cause.
     """
 
-    def __init__(self, tested: Property, example: Example, evidence: tuple[Evidence, ...]) -> None:
+    def __init__(self, tested: Property, example: Any, evidence: tuple[Evidence, ...]) -> None:
         AssertionError.__init__(self)
         self.tested, self.example, self.evidence = tested, example, evidence
 
     @cached_property
     def report(self) -> Report:  # type: ignore[override]
-        """The report at the example; with the diagnosis of telling inputs, if they show the mistake too."""
-        t, arrays = self.tested, self.example.arrays(self.tested.rec)
-        seed, reduction = self.example.seed, t.reduction
-        sent = {k: v for k, v in arrays.items() if k != "weights" or t.judge.fn.takes(k)}
-        here = check_gradient(t.fn, t.rec, inputs=sent, rng=seed, reduction=reduction)
-        evidence = here.evidence if here.verdict == "refuted" else self.evidence
-        cause = check_gradient(t.fn, t.rec, rng=0, reduction=reduction).diagnosis
-        if cause is None:
-            cause = diagnosis(t.rec, t.judge.fn, [self.example.case(t.rec).arrays])
-        return Report(t.subject, evidence, cause, here.notes)
+        """The report at the example, with the likely cause."""
+        t = self.tested
+        here = t.judge.judge(self.example, located=True)
+        evidence = here if combine(e.verdict for e in here) == "refuted" else self.evidence
+        cause = t.against.cause(t.judge.fn, self.example)
+        return Report(t.subject, evidence, cause, t.against.notes(t.judge.fn))
 
     @cached_property
     def _text(self) -> str:
@@ -61,7 +59,8 @@ class GradientTestFailedError(CheckFailedError):
         lines += [f"  where: {f.what}" for f in report.findings[:SHOWN]]
         if len(report.findings) > SHOWN:
             lines.append(f"  … and {len(report.findings) - SHOWN} more findings")
-        lines.append(f"  likely cause: {report.diagnosis or 'no known mistake gives these numbers'}")
+        if report.diagnosis or not isinstance(self.tested.against, OfLoss):
+            lines.append(f"  likely cause: {report.diagnosis or 'no known mistake gives these numbers'}")
         return "\n".join([*lines, "  to reproduce:", "", *(f"    {s}" for s in self.script.splitlines())])
 
     @cached_property
@@ -73,23 +72,59 @@ class GradientTestFailedError(CheckFailedError):
         return self._text
 
 
-def script_of(tested: Property, example: Example) -> str:
+def script_of(tested: Property, example: Any) -> str:
     """A script that checks a function at one example, with its numbers in it where they are few."""
-    arrays = example.arrays(tested.rec)
-    if not tested.judge.fn.takes("weights"):
-        del arrays["weights"]
-    few = sum(a.size for a in arrays.values()) <= PRINTED
-    fn, rec = _place(tested.fn), _recurrence(tested.rec)
+    against, arrays = tested.against, outward(tested.against.case(example).arrays)
+    left_out = [] if isinstance(against, OfLoss) or tested.judge.fn.takes("weights") else ["weights"]
+    arrays = {k: np.asarray(v) for k, v in arrays.items() if k not in left_out}
+    fn, other, remade = _place(tested.fn), _against(against), _remade(against, example)
+    few = sum(a.size for a in arrays.values()) <= PRINTED or not remade
     lines = ["import numpy as np", "import bptt_verify as bv"]
-    lines += [] if few else ["from bptt_verify.testing import Example"]
-    lines += [*dict.fromkeys((*fn[:-1], *rec[:-1])), ""]
+    lines += [*dict.fromkeys((*fn[:-1], *other[:-1], *(() if few else remade[:-1]))), ""]
     lines += ["arrays = {", *(f"    {k!r}: {_array(v)}," for k, v in arrays.items()), "}"] if few else [
-        f"arrays = {example!r}.arrays({_moded(tested.rec, rec[-1])})",
-        *([] if tested.judge.fn.takes("weights") else ['del arrays["weights"]']),
+        f"arrays = {remade[-1]}", *(f"del arrays[{name!r}]" for name in left_out),
     ]  # fmt: skip
-    options = f", rng={example.seed}" + (f", reduction={tested.reduction!r}" * (tested.reduction != "mean"))
-    options += f", feedback={tested.rec.mode!r}" * bool(tested.rec.feedback)
-    return "\n".join([*lines, f"print(bv.check_gradient({fn[-1]}, {rec[-1]}, inputs=arrays{options}))"])
+    return "\n".join([*lines, f"print({_check(against, fn[-1], other[-1], example.seed)})"])
+
+
+def _against(against: Against) -> tuple[str, ...]:
+    """Lines that import what a function is tested against, and what it is called then."""
+    match against:
+        case OfLoss(loss):
+            return _place(loss, "loss")
+        case OfOutcomes(whole):
+            lines = ("from bptt_verify.verify.outcomes import check_outcome",)
+            return (*lines, *_recurrence(whole.rec)[:-1], _moded(whole.rec, _recurrence(whole.rec)[-1]))
+        case OfRecurrence(rec):
+            return (*_recurrence(rec)[:-1], _moded(rec, _recurrence(rec)[-1]))
+    return ()
+
+
+def _remade(against: Against, example: Any) -> tuple[str, ...]:
+    """Lines, and how the arrays are made from a seed; nothing if they are not."""
+    if not isinstance(against, OfLoss):
+        name = _against(against)[-1]
+        return ("from bptt_verify.testing import Example", f"{example!r}.arrays({name})")
+    if isinstance(against.inputs, SearchStrategy):
+        return ()
+    *lines, name = _place(against.inputs, "inputs")
+    return (*lines, f"{name}(np.random.default_rng({example.seed}))")
+
+
+def _check(against: Against, fn: str, other: str, seed: int) -> str:
+    """The call that repeats the check."""
+    match against:
+        case OfOutcomes(whole, estimator):
+            return f"check_outcome({fn}, {other}, bv.{estimator}, arrays, rng={seed}{_reduced(whole)})"
+        case OfRecurrence(estimator=Full()):
+            return f"bv.check_gradient({fn}, {other}, inputs=arrays, rng={seed}{_reduced(against)})"
+        case OfRecurrence(estimator=e):
+            return f"bv.check_truncated({fn}, {other}, bv.{e}, inputs=arrays, rng={seed}{_reduced(against)})"
+    return f"bv.check_gradient({fn}, {other}, inputs=arrays, rng={seed})"
+
+
+def _reduced(against: OfRecurrence) -> str:
+    return "" if against.reduction == "mean" else f", reduction={against.reduction!r}"
 
 
 def _moded(rec: Recurrence, name: str) -> str:
@@ -101,7 +136,7 @@ def _array(array: Array) -> str:
     return f"np.array({np.asarray(array, float if not dtype else int).tolist()!r}{dtype})"
 
 
-def _place(fn: Any) -> tuple[str, ...]:
+def _place(fn: Any, called: str = "fn") -> tuple[str, ...]:
     """Lines that import a function, and what it is called then."""
     path = str(getattr(fn, "__qualname__", None) or type(fn).__name__)
     found = _found(fn, path)
@@ -109,7 +144,7 @@ def _place(fn: Any) -> tuple[str, ...]:
     if found is fn or getattr(tested, "fn", None) is fn:
         head = path.partition(".")[0]
         return (f"from {_module(fn)} import {head}", path if found is fn else f"{path}.bptt.fn")
-    return (f"# import or make {path} here, and call it fn", "fn")
+    return (f"# import or make {path} here, and call it {called}", called)
 
 
 def _recurrence(rec: Recurrence) -> tuple[str, ...]:

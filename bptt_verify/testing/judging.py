@@ -7,29 +7,21 @@ handed to its own comparison, block by block, with a tolerance measured there an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from bptt_verify.check import Array, Arrays, Case, Problem, contract, noise
-from bptt_verify.check.comparison import RELATIVE, Bench, Method, Outcome, Point, compare
+from bptt_verify.check import Array, Arrays, Problem, contract, location, noise
+from bptt_verify.check.comparison import EVERY_ELEMENT, RELATIVE, Bench, Method, Outcome, Point, compare
 from bptt_verify.check.contract import Visit
 from bptt_verify.check.gradient import choose_methods
 from bptt_verify.check.losses import loss_evidence
 from bptt_verify.check.problem import magnitude, many_losses, real_loss, unit
 from bptt_verify.check.reference import SMALL_STEP, UNDERFLOW
-from bptt_verify.language import Recurrence
-from bptt_verify.testing.examples import Example
+from bptt_verify.testing.against import Against
 from bptt_verify.verdict import Evidence, Finding, Verdict, combine
-from bptt_verify.verify.adapters import adapted
-from bptt_verify.verify.arguments import known_arrays
-from bptt_verify.verify.cases import least_sizes
-from bptt_verify.verify.problems import Reduction, recurrence_problem
-
-SAMPLES = 3  # examples at which it is found out where the loss is analytic
 
 
 class Judge:
@@ -39,43 +31,41 @@ class Judge:
     ----------
     fn : callable
         The function under test.
-    rec : Recurrence
-    reduction : {"mean", "sum"} or array
-        The weights of a function that takes none.
+    against : Against
+        What it should give.
 
     Raises
     ------
     UsageError
-        If the function does not take what it must, or the reduction is none.
+        If the function does not take what it must.
     """
 
-    def __init__(self, fn: Callable[..., Any], rec: Recurrence, reduction: Reduction) -> None:
-        self.rec, self.reduction = rec, reduction
-        self.fn = adapted(fn, known_arrays(rec))
-        self.problem_of([])
+    def __init__(self, fn: Callable[..., Any], against: Against) -> None:
+        self.against = against
+        self.fn = against.adapted(fn)
+        self._known: dict[str, Method] = {}
 
-    def problem_of(self, cases: list[Case]) -> Problem:
-        """The problem with these inputs."""
-        problem = recurrence_problem(
-            self.rec, self.fn, reduction=self.reduction, cases=lambda rec, rng: cases
-        )
-        drawn = list(problem.draw(np.random.default_rng(0)))
-        return replace(problem, draw=lambda rng: drawn, at_step=None)
+    def methods(self, problem: Problem) -> Mapping[str, Method]:
+        """How each block is compared: by complex step wherever the loss is analytic.
 
-    @cached_property
-    def methods(self) -> Mapping[str, Method]:
-        """How each block is compared: by complex step wherever the loss is analytic."""
-        rng = np.random.default_rng(0)
-        sizes = {w: n + k % 3 for k, (w, n) in enumerate(least_sizes(self.rec).items())}
-        cases = [Example(k + 2, 2, sizes, seed=k).case(self.rec) for k in range(SAMPLES)]
-        problem = self.problem_of(cases)
-        return choose_methods(problem, list(problem.draw(rng)), rng)[0]
+        That is found out on ordinary inputs. Where nothing but a strategy of inputs is known it is found
+        out at each example, until there is one that tells.
+        """
+        if not set(problem.blocks) <= set(self._known):
+            samples = self.against.samples()
+            found = _chosen(self.against.problem(self.fn, samples) if samples else problem)
+            if not samples and "finite differences" in found.values():
+                return found
+            self._known |= found
+        return self._known
 
-    def judge(self, example: Example) -> tuple[Evidence, ...]:
-        """What is found at one example."""
+    @np.errstate(all="ignore")
+    def judge(self, example: Any, located: bool = False) -> tuple[Evidence, ...]:
+        """What is found at one example: the first wrong block, or all of them, the first with its place."""
         rng = np.random.default_rng(example.seed)
-        problem = self.problem_of([example.case(self.rec)])
+        problem = self.against.problem(self.fn, [self.against.case(example)])
         (case,) = problem.draw(rng)
+        problem = replace(problem, draw=lambda _: [case])
         if not np.isfinite(real_loss(problem.loss, case.arrays)):
             return (_evidence("gradient", "inconclusive", "the reference loss is not finite"),)
         visit = contract.visit(self.fn, problem, case, rng)
@@ -83,30 +73,43 @@ class Judge:
         if found.verdict == "refuted":
             return (found,)
         precision = noise.working_precision(list(visit.returned))
-        bench = Bench(self.fn, problem, precision, self.methods, rng)
-        doubtful = self._doubtful(bench, visit)
+        bench = Bench(self.fn, problem, precision, self.methods(problem), rng)
+        doubtful = _doubtful(bench, visit)
         if not doubtful and _loss_agrees(problem, visit):
             return (found, _evidence("complex step", "verified", f"{len(visit.grads)} blocks agree"))
-        outcomes = []
-        for block in doubtful:
-            outcomes.append(compare(bench, Point(case.name, case.arrays, visit.grads), block))
-            if outcomes[-1].state == "wrong":
-                break
+        outcomes = list(_compared(bench, visit, doubtful, located))
         wrong = any(o.state == "wrong" for o in outcomes)
-        return (found, loss_evidence(bench, [visit], wrong), _gradient_evidence(problem, visit, outcomes))
+        loss = (loss_evidence(bench, [visit], wrong),) if problem.provides_loss else ()
+        return (found, *loss, _gradient_evidence(bench, visit, outcomes, located))
 
-    def _doubtful(self, bench: Bench, visit: Visit) -> list[str]:
-        """The blocks that are not so close to their reference that no comparison would call them wrong."""
-        arrays = visit.case.arrays
-        exact = [b for b in visit.grads if self.methods[b] == "complex step"]
-        expected = _gradients(bench.problem, arrays, exact)
-        near = set()
-        for block, reference in expected.items():
-            scale = magnitude(reference)
-            allowed = RELATIVE * scale + noise.floor(scale, 0.0, arrays, bench.precision)
-            if np.all(np.abs(visit.grads[block] - reference) <= allowed):  # not where either is NaN
-                near.add(block)
-        return [b for b in visit.grads if b not in near]
+
+def _chosen(problem: Problem) -> dict[str, Method]:
+    rng = np.random.default_rng(0)
+    return choose_methods(problem, list(problem.draw(rng)), rng)[0]
+
+
+def _compared(bench: Bench, visit: Visit, blocks: Iterable[str], all_of_them: bool) -> Iterator[Outcome]:
+    """Block after block, to the first that is wrong."""
+    for block in blocks:
+        outcome = compare(bench, Point(visit.case.name, visit.case.arrays, visit.grads), block)
+        yield outcome
+        if outcome.state == "wrong" and not all_of_them:
+            return
+
+
+def _doubtful(bench: Bench, visit: Visit) -> list[str]:
+    """The blocks that are not so close to their reference that no comparison would call them wrong."""
+    arrays = visit.case.arrays
+    small = [b for b, g in visit.grads.items() if g.size <= EVERY_ELEMENT]
+    exact = [b for b in small if bench.methods[b] == "complex step"]
+    expected = _gradients(bench.problem, arrays, exact)
+    near = set()
+    for block, reference in expected.items():
+        scale = magnitude(reference)
+        allowed = RELATIVE * scale + noise.floor(scale, 0.0, arrays, bench.precision)
+        if np.all(np.abs(visit.grads[block] - reference) <= allowed):  # not where either is NaN
+            near.add(block)
+    return [b for b in visit.grads if b not in near]
 
 
 def _gradients(problem: Problem, arrays: Arrays, blocks: list[str]) -> dict[str, Array]:
@@ -136,9 +139,12 @@ def _loss_agrees(problem: Problem, visit: Visit) -> bool:
     return bool(abs(visit.loss - expected) <= RELATIVE * abs(expected))
 
 
-def _gradient_evidence(problem: Problem, visit: Visit, outcomes: list[Outcome]) -> Evidence:
-    findings = tuple(_finding(o) for o in outcomes if o.state == "wrong")
-    open_ = [o for o in outcomes if o.state == "undecided" and o.block in problem.required]
+def _gradient_evidence(bench: Bench, visit: Visit, outcomes: list[Outcome], located: bool) -> Evidence:
+    wrong = [o for o in outcomes if o.state == "wrong"]
+    findings = tuple(map(_finding, wrong))
+    if located and wrong:
+        findings = (location.finding(bench, wrong[:1]), *findings[1:])
+    open_ = [o for o in outcomes if o.state == "undecided" and o.block in bench.problem.required]
     if findings:
         return _evidence("gradient", "refuted", f"{len(findings)} blocks are wrong", findings)
     if open_:
@@ -148,7 +154,9 @@ def _gradient_evidence(problem: Problem, visit: Visit, outcomes: list[Outcome]) 
 
 def _finding(o: Outcome) -> Finding:
     at = "" if o.index is None else f" at {list(o.index)}"
-    what = f"dL/d{o.block}{at} is {o.found:.6g}, expected {o.expected:.6g} (case {o.point.name!r})"
+    what = (
+        f"dL/d{o.block} is wrong{at}: found {o.found:.6g}, expected {o.expected:.6g} (case {o.point.name!r})"
+    )
     return Finding(what, o.block, o.index, None, o.found, o.expected, o.error, o.point.name)
 
 

@@ -11,12 +11,13 @@ from typing import Any, Literal, Protocol
 import hypothesis
 from hypothesis import HealthCheck, Phase, errors
 
-from bptt_verify.errors import CheckFailedError, UsageError
-from bptt_verify.language import Recurrence, with_feedback
-from bptt_verify.testing.examples import MAX_BATCH, MAX_SIZE, MAX_STEPS, Example, check_recurrence, count
+from bptt_verify.errors import CheckFailedError
+from bptt_verify.estimators import Estimator
+from bptt_verify.language import Recurrence
+from bptt_verify.testing.against import Against, against_of
+from bptt_verify.testing.examples import count
 from bptt_verify.testing.failures import GradientTestFailedError
 from bptt_verify.testing.judging import Judge, verdict_of
-from bptt_verify.testing.strategies import examples
 from bptt_verify.verdict import Evidence, Report
 from bptt_verify.verify.problems import Reduction
 
@@ -40,14 +41,16 @@ class GradientTest(Protocol):
 
 
 def gradient_test(
-    rec: Recurrence,
+    against: Recurrence | Callable[..., Any],
     *,
+    inputs: Any = None,
+    estimator: Estimator | None = None,
     feedback: str | None = None,
     reduction: Reduction = "mean",
     max_examples: int | None = None,
-    max_steps: int = MAX_STEPS,
-    max_batch: int = MAX_BATCH,
-    max_size: int = MAX_SIZE,
+    max_steps: int | None = None,
+    max_batch: int | None = None,
+    max_size: int | None = None,
     settings: hypothesis.settings | None = None,
 ) -> Callable[[Callable[..., Any]], GradientTest]:
     """Make a Hypothesis property test of a gradient function.
@@ -59,15 +62,25 @@ def gradient_test(
 
     Parameters
     ----------
-    rec : Recurrence
+    against : Recurrence, or callable
+        The equations; or any ``loss(**arrays)`` of real arrays, then with ``inputs``.
+    inputs : callable, or SearchStrategy
+        For a loss function: a function of a numpy Generator that returns a dict of arrays, whose sizes may
+        vary, or a Hypothesis strategy of such dicts. Every floating-point array is a block whose gradient is
+        expected. Hypothesis shrinks what its strategy drew; of a function the least that other seeds draw is
+        looked for.
+    estimator : Full, Window, Chunks or Randomized, optional
+        What the gradient of a recurrence should be: truncated, judged by the rules of ``check_truncated``; or
+        random, where the function takes ``xi`` or ``keep``: then gates are drawn, and each outcome is judged
+        against the gated recursion.
     feedback : {"free", "teacher", "scheduled"}, optional
         What a Feedback of the recurrence is fed.
     reduction : {"mean", "sum"}
         The weights of the loss terms that a function without the argument ``weights`` uses.
     max_examples : int, optional
         As of the Hypothesis profile, if left out.
-    max_steps, max_batch, max_size : int
-        The largest T, B, and length of any other axis.
+    max_steps, max_batch, max_size : int, optional
+        The largest T (16, or twice the reach of a truncation and 2), B (3), and length of any other axis (4).
     settings : hypothesis.settings, optional
         Otherwise the current profile, without a deadline. A decorator ``@settings`` has no effect.
 
@@ -79,17 +92,16 @@ def gradient_test(
     Raises
     ------
     UsageError
-        If an argument is not as described, or the function does not take the parameters.
+        If an argument is not as described, the function does not take the parameters, or a random gradient
+        takes no gates.
     """
-    rec = with_feedback(check_recurrence(rec), feedback)
-    if not isinstance(reduction, str):
-        raise UsageError(f"reduction={reduction!r:.60}; expected 'mean' or 'sum', since T and B are drawn.")
+    limits = {"max_steps": max_steps, "max_batch": max_batch, "max_size": max_size}
+    what = against_of(against, inputs, estimator, feedback, reduction, limits)
     if max_examples is not None:
         count("max_examples", max_examples)
-    strategy = examples(rec, max_steps=max_steps, max_batch=max_batch, max_size=max_size)
 
     def made(fn: Callable[..., Any]) -> GradientTest:
-        tested = Property(fn, rec, reduction, strategy, settings, max_examples)
+        tested = Property(fn, what, settings, max_examples)
 
         def test(*instance: object) -> None:
             __tracebackhide__ = True
@@ -103,12 +115,21 @@ def gradient_test(
     return made
 
 
+class Refuted(Exception):
+    """What Hypothesis sees of a failing example: as little as possible, since it prints it more than once."""
+
+    def __init__(self, example: Any, evidence: tuple[Evidence, ...]) -> None:
+        super().__init__()
+        self.example, self.evidence = example, evidence
+
+
 class Property:
-    """One function, one recurrence, and what is drawn.
+    """One function, what it is tested against, and what is drawn.
 
     Attributes
     ----------
     fn : callable
+    against : Against
     name : str
     max_examples, seed : int or None
         None leaves them to the Hypothesis profile; see ``configure``.
@@ -117,33 +138,39 @@ class Property:
     """
 
     def __init__(
-        self, fn: Callable[..., Any], rec: Recurrence, reduction: Reduction,
-        strategy: Any, settings: hypothesis.settings | None, max_examples: int | None,
+        self, fn: Callable[..., Any], against: Against,
+        settings: hypothesis.settings | None, max_examples: int | None,
     ) -> None:  # fmt: skip
-        self.fn, self.rec, self.reduction, self.strategy = fn, rec, reduction, strategy
+        self.fn, self.against = fn, against
         self.settings, self.max_examples = settings, max_examples
         self.seed: int | None = None
         self.limit = max_examples
         self._module = getattr(fn, "__module__", None)
         self.name = str(getattr(fn, "__qualname__", None) or type(fn).__name__)
         self.report: Report | None = None
-        self.failed: Example | None = None
-        self.told = self.untold = 0
+        self.failed: Any = None
+        self.agreed: list[Any] = []
+        self.untold = 0
         self.why = ""
-        self.judge = Judge(fn, rec, reduction)
+        self.judge = Judge(fn, against)
 
     @cached_property
     def subject(self) -> str:
         """What is tested against what."""
-        mode = f", feedback={self.rec.mode!r}" if self.rec.feedback else ""
-        return f"{self.name} against the recurrence {self.rec.name}{mode}"
+        return f"{self.name} against {self.against.title}"
 
     @property
     def counted(self) -> str:
         """What was found in the last run: the smallest failing example, or how many were judged."""
         if self.failed is not None:
             return f"smallest: {self.failed.title}"
-        return f"{self.told + self.untold} examples" + (f", {self.untold} undecided" if self.untold else "")
+        undecided = f", {self.untold} undecided" if self.untold else ""
+        return f"{self.told + self.untold} examples{undecided}"
+
+    @property
+    def told(self) -> int:
+        """How many examples agreed."""
+        return len(self.agreed)
 
     def configure(self, seed: int | None, max_examples: int | None) -> None:
         """Take the options of a run; a number of examples that the test names stays."""
@@ -161,56 +188,74 @@ class Property:
             If too many examples could not be judged.
         """
         __tracebackhide__ = True
-        self.told, self.untold, self.report, self.failed, failed = 0, 0, None, None, None
-        try:
-            self._hypothesis_test()()
-        except GradientTestFailedError as failure:
-            failed = failure
-        except errors.Flaky as flaky:  # wrong once and right again: the wrong one counts
-            failed = next((f for f in (flaky.__cause__, flaky.__context__, *getattr(flaky, "exceptions", ()))
-                           if isinstance(f, GradientTestFailedError)), None)  # fmt: skip
-            if failed is None:
-                raise
-        if failed is not None:
+        self.agreed, self.untold, self.report, self.failed = [], 0, None, None
+        found = self._searched()
+        if found is not None:
+            failed = GradientTestFailedError(self, found.example, found.evidence)
+            failed.__notes__ = getattr(found, "__notes__", [])
             self.report, self.failed = failed.report, failed.example
-            raise failed.with_traceback(None) from None
+            raise failed
         self.report = self._summed()
         if self.report.verdict != "verified":
             raise CheckFailedError(self.report)
         return self.report
 
+    def _searched(self) -> Refuted | None:
+        """The smallest failing example that is found."""
+        try:
+            self._hypothesis_test()()
+        except Refuted as found:
+            return self._smaller(found)
+        except errors.Flaky as flaky:  # wrong once and right again: the wrong one counts
+            raised = (flaky.__cause__, flaky.__context__, *getattr(flaky, "exceptions", ()))
+            wrong = next((f for f in raised if isinstance(f, Refuted)), None)
+            if wrong is None:
+                raise
+            return wrong
+        return None
+
+    def _smaller(self, found: Refuted) -> Refuted:
+        for example in self.against.smaller(found.example):
+            evidence = self.judge.judge(example)
+            if verdict_of(evidence) == "refuted":
+                return Refuted(example, evidence)
+        return found
+
     def _hypothesis_test(self) -> Callable[[], None]:
-        def test(example: Example) -> None:
+        def test(example: Any) -> None:
             evidence = self.judge.judge(example)
             verdict = verdict_of(evidence)
             hypothesis.event(verdict)
             if verdict == "refuted":
-                raise GradientTestFailedError(self, example, evidence)
-            self._count(evidence, verdict == "verified")
+                raise Refuted(example, evidence)
+            self._count(example, evidence, verdict == "verified")
 
         test.__name__ = re.sub(r"\W", "_", self.name)
         # Hypothesis finds earlier failures by source and signature; all such tests would have one in common.
-        test.__annotations__["example"] = Literal[f"{self._module}: {self.subject} {self.rec.digest}"]
+        test.__annotations__["example"] = Literal[f"{self._module}: {self.subject} {self.against.key}"]
         parent = self.settings or hypothesis.settings()
         quiet = {*parent.suppress_health_check, HealthCheck.too_slow, HealthCheck.nested_given}
         limit = {} if self.limit is None else {"max_examples": self.limit}
         phases = tuple(p for p in parent.phases if p is not Phase.explain)  # it would explain the library
         options: Any = {"deadline": None, "print_blob": False, "phases": phases}
         options |= {"suppress_health_check": tuple(quiet), **limit}
-        made: Any = hypothesis.settings(parent, **options)(hypothesis.given(example=self.strategy)(test))
+        given = hypothesis.given(example=self.against.strategy)(test)
+        made: Any = hypothesis.settings(parent, **options)(given)
         return made if self.seed is None else hypothesis.seed(self.seed)(made)  # type: ignore[no-any-return]
 
-    def _count(self, evidence: tuple[Evidence, ...], told: bool) -> None:
-        self.told += told
-        self.untold += not told
-        if not told:
+    def _count(self, example: Any, evidence: tuple[Evidence, ...], told: bool) -> None:
+        if told:
+            self.agreed.append(example)
+        else:
+            self.untold += 1
             self.why = next(e.summary for e in evidence if e.verdict != "verified")
 
     def _summed(self) -> Report:
-        count = self.told + self.untold
-        enough = self.told > 0 and self.untold <= UNTOLD * count
-        summary = f"{self.told} of {count} drawn examples agree" + (
+        total = self.told + self.untold
+        enough = self.told > 0 and self.untold <= UNTOLD * total
+        summary = f"{self.told} of {total} drawn examples agree" + (
             f"; {self.untold} undecided, such as: {self.why}" if self.untold else ""
         )
-        evidence = Evidence("drawn examples", "tested", "verified" if enough else "inconclusive", summary)
-        return Report(self.subject, (evidence,))
+        drawn = Evidence("drawn examples", "tested", "verified" if enough else "inconclusive", summary)
+        more = self.against.evidence(self.fn, self.agreed)
+        return Report(self.subject, (drawn, *more), None, self.against.notes(self.judge.fn))

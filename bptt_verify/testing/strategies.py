@@ -18,9 +18,11 @@ from bptt_verify.testing.examples import (
     MAX_SIZE,
     MAX_STEPS,
     Example,
+    Limits,
     check_recurrence,
     count,
     drawn_examples,
+    drawn_gates,
 )
 from bptt_verify.testing.writer import RandomRecurrence, drawn_recurrences
 
@@ -41,9 +43,8 @@ def examples(
     Parameters are those of ``problems``. An Example has a short ``repr``, which a failing test prints.
     """
     rec = with_feedback(check_recurrence(rec), feedback)
-    return drawn_examples(
-        rec, count("max_steps", max_steps), count("max_batch", max_batch), count("max_size", max_size)
-    )
+    limits = Limits(count("max_steps", max_steps), count("max_batch", max_batch), count("max_size", max_size))
+    return drawn_examples(rec, limits)
 
 
 def problems(
@@ -100,10 +101,10 @@ def gates(T: int, pi: Schedule, *, batch: int | None = None) -> SearchStrategy[A
     if batch is not None:
         chances = np.repeat(chances[:, None], count("batch", batch), axis=1)
 
-    def made(keep: tuple[bool, ...]) -> Array:
+    def made(keep: tuple[int, ...]) -> Array:
         return np.asarray(np.reshape(keep, chances.shape) / chances)
 
-    return st.tuples(*(st.just(True) if p == 1 else st.booleans() for p in chances.flat)).map(made)
+    return drawn_gates(chances).map(made)
 
 
 def schedules(T: int) -> SearchStrategy[Schedule]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
@@ -15,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from bptt_verify.errors import UsageError
-from bptt_verify.language import Recurrence, with_feedback
-from bptt_verify.program import digest
+from bptt_verify.estimators import Estimator
+from bptt_verify.language import Recurrence
 from bptt_verify.verdict import Verdict
-from bptt_verify.verify.adapters import adapted
-from bptt_verify.verify.arguments import known_arrays
-from bptt_verify.verify.examples import Result, Task, problem_of
-from bptt_verify.verify.problems import Reduction, recurrence_problem
+from bptt_verify.verify.examples import Result, Task, inputs_of
+from bptt_verify.verify.problems import Reduction
 from bptt_verify.verify.resultfiles import ResultFile
+from bptt_verify.verify.tasks import header_of, task_of
 from bptt_verify.verify.workforce import run_examples
 
 SHOWN = 8  # failures that are written out
@@ -49,7 +46,7 @@ class Campaign:
     results: tuple[Result, ...]
     retried: int = field(default=0, compare=False)
     resumed: int = field(default=0, compare=False)
-    rec: Recurrence | None = field(default=None, compare=False, repr=False)
+    task: Task | None = field(default=None, compare=False, repr=False)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -63,17 +60,21 @@ class Campaign:
 
     @property
     def verdict(self) -> Verdict:
-        """``"refuted"`` if one example is; ``"verified"`` if half or more are and nothing failed."""
+        """``"refuted"`` if one example is; ``"verified"`` if half or more are and nothing failed.
+
+        Of a truncation at least one must also tell it from its neighbours.
+        """
         if self.counts.get("refuted"):
             return "refuted"
-        told = self.counts.get("verified", 0)
-        return "verified" if told and not self.failures and 2 * told >= len(self.results) else "inconclusive"
+        told = [r for r in self.results if r.verdict == "verified"]
+        seen = not self.failures and not all(r.blind for r in told)
+        return "verified" if seen and 2 * len(told) >= len(self.results) else "inconclusive"
 
     def inputs(self, example: int) -> dict[str, Any]:
-        """The arrays of one example, for ``check_gradient(fn, rec, inputs=…)``."""
-        if self.rec is None:
+        """The arrays of one example, for ``check_gradient(fn, rec, inputs=…)``; with ``keep`` if random."""
+        if self.task is None:
             raise UsageError("inputs: this Campaign was made by hand; expected one that campaign returned.")
-        return problem_of(self.rec, self.seed, example)[1]
+        return inputs_of(self.task, example)[1]
 
     def __str__(self) -> str:
         listed = ", ".join(f"{n} {v}" for v, n in sorted(self.counts.items(), key=lambda c: -c[1]))
@@ -84,6 +85,9 @@ class Campaign:
         if self.failures:
             k = self.failures[0].example
             lines.append(f"  one alone: examples=[{k}], seed={self.seed}; its arrays: .inputs({k})")
+        blind = sum(r.blind for r in self.results)
+        if blind:
+            lines.append(f"  note: {blind} do not tell the truncation from its neighbours")
         if self.retried:
             lines.append(f"  note: {self.retried} were run again one by one, since a worker died")
         if self.resumed:
@@ -93,8 +97,10 @@ class Campaign:
 
 def campaign(
     subject: Recurrence | Callable[..., Any],
-    against: Recurrence | None = None,
+    against: Recurrence | Callable[..., Any] | None = None,
     *,
+    inputs: Callable[[np.random.Generator], Any] | None = None,
+    estimator: Estimator | None = None,
     examples: int | Iterable[int] = 100,
     seed: int = 0,
     executor: Executor | None = None,
@@ -109,15 +115,20 @@ def campaign(
     ----------
     subject : callable, or Recurrence
         ``fn(**arrays) -> (loss, grads)``; or a recurrence, whose generated kernel is checked.
-    against : Recurrence, optional
-        The equations, where ``subject`` is a function.
+    against : Recurrence, or callable
+        The equations, where ``subject`` is a function; or any ``loss(**arrays)``, with ``inputs``.
+    inputs : callable
+        For a loss function: a function of a numpy Generator that returns a dict of arrays.
+    estimator : Full, Window, Chunks or Randomized, optional
+        What the gradient of a recurrence should be: truncated, judged as by ``check_truncated``; or random,
+        where the function takes ``xi`` or ``keep``: each example then has gates, and is judged at these.
     examples : int, or iterable of int
         How many examples, or the numbers of some.
     seed : int
         With the number of an example it decides its sizes, its regime and its arrays.
     executor : concurrent.futures.Executor, optional
         Where they run; here, one after the other, if left out. A pool of processes needs a function that can
-        be pickled. The executor is not shut down.
+        be pickled, and so does a loss with its inputs. The executor is not shut down.
     path : path, optional
         A file to which results are appended (a line of JSON each); what is there is not run again.
     reduction, feedback
@@ -136,12 +147,11 @@ def campaign(
         If an argument is not as described, the function cannot be sent to the workers, or the file belongs to
         another campaign.
     """
-    task = _task(subject, against, seed, reduction, feedback)
+    task = task_of(subject, against, inputs, estimator, seed, reduction, feedback)
     numbers = _numbers(examples)
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise UsageError(f"executor={executor!r:.60}; expected a concurrent.futures.Executor.")
-    name = f"the kernel of {task.rec.name}" if task.fn is None else _name(task.fn)
-    file = None if path is None else ResultFile(Path(path), _header(task, name))
+    file = None if path is None else ResultFile(Path(path), header_of(task))
     results = {} if file is None else {k: r for k, r in file.found.items() if k in set(numbers)}
     resumed = len(results)
 
@@ -158,22 +168,7 @@ def campaign(
         if file is not None:
             file.close()
     ordered = tuple(results[k] for k in sorted(results))
-    about = name if task.fn is None else f"{name} against the recurrence {task.rec.name}"
-    return Campaign(about, task.seed, ordered, retried, resumed, task.rec)
-
-
-def _task(subject: Any, against: Any, seed: int, reduction: Reduction, feedback: str | None) -> Task:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise UsageError(f"seed={seed!r:.40}; expected a non-negative integer.")
-    if isinstance(subject, Recurrence):
-        if against is not None:
-            raise UsageError("against= with a recurrence as subject; expected a function, or no against=.")
-        return Task(None, with_feedback(subject, feedback), reduction, int(seed))
-    if not isinstance(against, Recurrence):
-        raise UsageError(f"against={against!r:.60}; expected a Recurrence.")
-    rec = with_feedback(against, feedback)
-    recurrence_problem(rec, adapted(subject, known_arrays(rec)), None, reduction)  # is it fit to be checked?
-    return Task(subject, rec, reduction, int(seed))
+    return Campaign(task.title, task.seed, ordered, retried, resumed, task)
 
 
 def _numbers(examples: Any) -> list[int]:
@@ -188,28 +183,3 @@ def _numbers(examples: Any) -> list[int]:
             f"examples={examples!r:.60}; expected a positive number, or the numbers of examples."
         )
     return [int(k) for k in numbers]
-
-
-def _name(fn: Any) -> str:
-    return getattr(fn, "__qualname__", None) or type(fn).__name__
-
-
-def _header(task: Task, name: str) -> dict[str, Any]:
-    """What makes results comparable: the equations, the function's source, the seed, the weights."""
-    weights = task.reduction if isinstance(task.reduction, str) else np.asarray(task.reduction).tolist()
-    return {
-        "subject": name,
-        "recurrence": digest(task.rec.program),
-        "function": _source(task.fn),
-        "seed": task.seed,
-        "reduction": weights,
-    }
-
-
-def _source(fn: Any) -> str | None:
-    """A hash of the function's source, where there is one: a changed function is another campaign."""
-    own = inspect.unwrap(getattr(fn, "__func__", getattr(fn, "fn", fn))) if fn is not None else None
-    try:
-        return None if own is None else hashlib.sha256(inspect.getsource(own).encode()).hexdigest()
-    except (OSError, TypeError):
-        return None

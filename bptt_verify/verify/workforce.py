@@ -87,7 +87,8 @@ def unsendable(fn: Any, error: BaseException) -> str:
     name = getattr(fn, "__qualname__", type(fn).__name__)
     return (
         f"fn={name}: it cannot be sent to another process ({error}); expected a function at the top level "
-        "of a module that can be imported, and a recurrence likewise. Or use a thread pool, or no executor."
+        "of a module that can be imported; a recurrence, a loss and inputs likewise. Or use a thread pool, "
+        "or no executor."
     )
 
 

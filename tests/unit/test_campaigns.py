@@ -24,6 +24,31 @@ def serial():
     return bv.campaign(functions.right, REC, examples=COUNT, seed=SEED)
 
 
+@pytest.fixture(scope="module")
+def processes():
+    with ProcessPoolExecutor(2) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def threads():
+    with ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory):
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed (extra `dask`)")
+    folder = tmp_path_factory.mktemp("dask")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=folder
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client.get_executor(pure=False)
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv(functions.HOME, str(os.getpid()))
@@ -89,11 +114,15 @@ def test_a_check_that_fails_is_an_error_of_one_example(monkeypatch):
     assert bv.Campaign("s", 0, (found,)).verdict == "inconclusive"
 
 
-@pytest.mark.parametrize("pool", [ThreadPoolExecutor, ProcessPoolExecutor])
-def test_the_same_seed_gives_the_same_results_on_a_pool(pool, serial):
-    with pool(2) as executor:
-        assert bv.campaign(functions.right, REC, examples=COUNT, seed=SEED, executor=executor) == serial
-    assert bv.campaign(functions.right, REC, examples=COUNT, seed=SEED + 1) != serial
+@pytest.mark.parametrize("pool", ["threads", "processes"])
+def test_the_same_seed_gives_the_same_results_on_a_pool(pool, serial, request):
+    executor = request.getfixturevalue(pool)
+    assert bv.campaign(functions.right, REC, examples=COUNT, seed=SEED, executor=executor) == serial
+
+
+def test_another_seed_gives_other_results(serial):
+    other = bv.campaign(functions.right, REC, examples=COUNT, seed=SEED + 1)
+    assert [r.sizes for r in other.results] != [r.sizes for r in serial.results]
 
 
 def test_a_killed_worker_loses_nothing(home, serial, tmp_path):
@@ -198,15 +227,14 @@ def test_a_line_that_is_no_result_is_an_error(tmp_path):
         bv.campaign(functions.right, REC, examples=2, path=path)
 
 
-def test_a_function_that_cannot_be_sent_is_a_clear_error():
+def test_a_function_that_cannot_be_sent_is_a_clear_error(processes, threads):
     def local(**arrays):
         return functions.right(**arrays)
 
-    with ProcessPoolExecutor(1) as executor, pytest.raises(bv.UsageError) as caught:
-        bv.campaign(local, REC, examples=2, executor=executor)
+    with pytest.raises(bv.UsageError) as caught:
+        bv.campaign(local, REC, examples=2, executor=processes)
     assert "local: it cannot be sent to another process" in str(caught.value)
-    with ThreadPoolExecutor(1) as executor:
-        assert bv.campaign(local, REC, examples=1, executor=executor).verdict == "verified"
+    assert bv.campaign(local, REC, examples=1, executor=threads).verdict == "verified"
 
 
 @pytest.mark.parametrize(
@@ -249,16 +277,8 @@ def test_half_must_be_verified():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_cluster_of_dask_gives_the_same_and_survives_a_killed_worker(home, serial, tmp_path):
-    distributed = pytest.importorskip("distributed", reason="Dask is not installed (extra `dask`)")
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=tmp_path
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        executor = client.get_executor(pure=False)
-        assert bv.campaign(functions.right, REC, examples=COUNT, seed=SEED, executor=executor) == serial
-        found = bv.campaign(functions.killed_once, REC, examples=COUNT, seed=SEED, executor=executor)
+def test_a_cluster_of_dask_gives_the_same_and_survives_a_killed_worker(home, serial, tmp_path, dask):
+    assert bv.campaign(functions.right, REC, examples=COUNT, seed=SEED, executor=dask) == serial
+    found = bv.campaign(functions.killed_once, REC, examples=COUNT, seed=SEED, executor=dask)
     assert (tmp_path / "flag").exists()
     assert found.results == serial.results

@@ -197,7 +197,7 @@ def test_two_tests_of_one_module_do_not_replay_each_other():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: gradient_test("linear"), "rec='linear'; expected a Recurrence"),
+        (lambda: gradient_test("linear"), "against='linear'; expected a Recurrence"),
         (lambda: gradient_test(LINEAR, max_examples=0), "max_examples=0; expected"),
         (lambda: gradient_test(LINEAR, max_steps=1.5), "max_steps=1.5; expected"),
         (lambda: gradient_test(LINEAR, reduction=np.ones((2, 2))), "expected 'mean' or 'sum'"),

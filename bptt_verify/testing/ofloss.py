@@ -1,0 +1,104 @@
+"""The gradient of a plain loss function as what is tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from bptt_verify.check import Case, Problem
+from bptt_verify.errors import UsageError
+from bptt_verify.testing.examples import Inputs
+from bptt_verify.verdict import Evidence
+from bptt_verify.verify.adapters import Adapted, adapted
+from bptt_verify.verify.checks import loss_problem
+from bptt_verify.verify.problems import drawn
+
+SEEDS = st.integers(0, 2**32 - 1)
+OTHERS = 100  # seeds among which a smaller failing example is looked for
+
+
+@dataclass(frozen=True)
+class OfLoss:
+    """The gradient of a plain loss function.
+
+    Attributes
+    ----------
+    loss : callable
+    inputs : callable, or SearchStrategy
+    """
+
+    loss: Callable[..., Any]
+    inputs: Any
+
+    @property
+    def title(self) -> str:
+        """What it is."""
+        return f"the loss {getattr(self.loss, '__qualname__', None) or type(self.loss).__name__}"
+
+    @property
+    def key(self) -> str:
+        """Where it is from."""
+        return str(getattr(self.loss, "__module__", ""))
+
+    @property
+    def strategy(self) -> SearchStrategy[Any]:
+        """Inputs: seeds of a generator, or what the user's strategy draws."""
+        if isinstance(self.inputs, SearchStrategy):
+            return self.inputs.map(_checked)
+        return SEEDS.map(self._drawn)
+
+    def _drawn(self, seed: int) -> Inputs:
+        return _checked(drawn(self.inputs, np.random.default_rng(seed)), seed)
+
+    def adapted(self, fn: Callable[..., Any]) -> Adapted:
+        """The function with the arrays that it takes."""
+        made = adapted(fn, None)
+        if not isinstance(self.inputs, SearchStrategy):
+            loss_problem(fn, self.loss, self.inputs)
+        return made
+
+    def case(self, example: Inputs) -> Case:
+        """The arrays of an example."""
+        return Case(example.title, example.given)
+
+    def problem(self, fn: Adapted, cases: Sequence[Case]) -> Problem:
+        """What is expected there."""
+        rng = np.random.default_rng(0)
+        made = [loss_problem(fn.function, self.loss, c.arrays) for c in cases]
+        checked = [replace(k, name=c.name) for c, p in zip(cases, made, strict=True) for k in p.draw(rng)]
+        return replace(made[0], draw=lambda rng: checked)
+
+    def samples(self) -> list[Case]:
+        """The first draws."""
+        if isinstance(self.inputs, SearchStrategy):
+            return []
+        return [self.case(self._drawn(seed)) for seed in range(3)]
+
+    def cause(self, fn: Adapted, example: Inputs) -> str | None:
+        """Nothing is known of how such a gradient is made."""
+        return None
+
+    def notes(self, fn: Adapted) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    def smaller(self, example: Inputs) -> Iterator[Inputs]:
+        """What other seeds draw, where that is less: Hypothesis knows the seed only."""
+        if not isinstance(self.inputs, SearchStrategy):
+            others = (self._drawn(seed) for seed in range(OTHERS))
+            yield from sorted((o for o in others if o.size < example.size), key=lambda o: o.size)
+
+    def evidence(self, fn: Callable[..., Any], examples: Sequence[Inputs]) -> tuple[Evidence, ...]:
+        """Nothing more."""
+        return ()
+
+
+def _checked(given: Any, seed: int = 0) -> Inputs:
+    if not isinstance(given, Mapping) or not given:
+        raise UsageError(f"inputs={given!r:.60} was drawn; expected a non-empty dict of arrays.")
+    return Inputs(given, seed)
