@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bptt_verify.check import noise
+from bptt_verify.check.observations import nearest, shape_hint, sizes
 from bptt_verify.check.problem import Array, Arrays, Case, GradientFunction, Problem, magnitude
 from bptt_verify.verdict import Evidence, Finding
 
@@ -69,7 +70,7 @@ def call(fn: GradientFunction, arrays: Arrays) -> Result:
         return Result(nothing, failure=what)
     try:
         return Result(np.asarray(loss), {str(k): np.asarray(g) for k, g in grads.items()})
-    except ValueError as error:
+    except Exception as error:  # whatever a foreign array raises that NumPy cannot take
         return Result(nothing, failure=f"what the function returned is no array: {error}")
 
 
@@ -87,30 +88,34 @@ def gradients(fn: GradientFunction, problem: Problem, arrays: Arrays) -> dict[st
     return provided(problem, arrays, call(fn, copies(arrays)))
 
 
-def _misfit(grad: Array, array: Array) -> tuple[str, str] | None:
+def _misfit(grad: Array, array: Array, known: Mapping[str, int] | None = None) -> tuple[str, str] | None:
     """What keeps a gradient from being compared: a kind and the end of a sentence."""
     if not noise.is_real(grad):
         return "dtype", f"has dtype {grad.dtype}; expected a real floating dtype"
     if grad.shape == np.shape(array):
         return None
-    transposed = grad.ndim >= 2 and grad.shape == np.shape(array)[::-1]
-    hint = ": it is transposed" if transposed else ""
+    hint = shape_hint(grad.shape, np.shape(array), known or {})
     return "shape", f"has shape {grad.shape}; expected {np.shape(array)}{hint}"
 
 
 def visit(fn: GradientFunction, problem: Problem, case: Case, rng: np.random.Generator) -> Visit:
-    """Call the function three times at one case: on it, on other values, and on it again."""
+    """Call the function four times at one case: on it, on other values, and twice on it again.
+
+    Twice, because what is only swapped by each call is the same in every other one.
+    """
     first_arrays = copies(case.arrays)
     first = call(fn, first_arrays)
     if first.failure is not None:
-        return Visit(case, None, {}, (), (_found("failure", first.failure, case),), ())
+        failure = first.failure + _in_single(fn, case)
+        return Visit(case, None, {}, (), (_found("failure", failure, case),), ())
     kept = {k: np.array(g) for k, g in first.grads.items()}
     kept_loss = np.array(first.loss)
     found = _damage(case, first_arrays) + _aliases(case, first_arrays, first)
     call(fn, _elsewhere(problem, case.arrays))
     found += _shared(case, first, kept, kept_loss)
-    again = call(fn, copies(case.arrays))
-    found += _unrepeatable(case, kept, kept_loss, again)
+    for _ in range(2):
+        if not any(kind == "repeat" for kind, _ in found):
+            found += _unrepeatable(case, kept, kept_loss, call(fn, copies(case.arrays)))
     kept_result = Result(kept_loss, kept)
     found += _misfits(problem, case, kept_result)
     loss = _scalar(kept_loss)
@@ -122,6 +127,15 @@ def visit(fn: GradientFunction, problem: Problem, case: Case, rng: np.random.Gen
     if problem.provides_loss and loss is not None and isinstance(first.loss, np.ndarray):
         returned += (kept_loss,) if kept_loss.dtype in (np.float32, np.float16) else ()
     return Visit(case, loss, usable, returned, tuple(found), _notes(problem, kept))
+
+
+def _in_single(fn: GradientFunction, case: Case) -> str:
+    """The end of a failure's sentence where the same arrays in float32 are taken."""
+    single = {
+        k: np.asarray(a, np.float32) if noise.is_real(a) else np.array(a) for k, a in case.arrays.items()
+    }
+    taken = call(fn, copies(case.arrays)).failure is not None and call(fn, single).failure is None
+    return "; it takes the same arrays in float32, so convert them in front of it" if taken else ""
 
 
 def _scalar(loss: Array) -> float | None:
@@ -210,13 +224,17 @@ def _ratio(one: Array, two: Array | None) -> str:
 
 def _misfits(problem: Problem, case: Case, result: Result) -> Found:
     found: Found = []
+    known = sizes(case.arrays, problem.steps(case.arrays) if problem.steps else None)
+    unknown = [k for k in result.grads if k not in problem.blocks]
     for b in problem.blocks:
         if b not in result.grads:
             if b in problem.required:
-                text = f"no gradient of {b} is returned; the keys are {sorted(result.grads)}"
+                near = nearest(b, unknown)
+                hint = f"; is it the key {near!r}?" if near else ""
+                text = f"no gradient of {b} is returned; the keys are {sorted(result.grads)}{hint}"
                 found.append(_found("missing", text, case, b))
             continue
-        misfit = _misfit(result.grads[b], case.arrays[b])
+        misfit = _misfit(result.grads[b], case.arrays[b], known)
         if misfit is not None:
             found.append(_found(misfit[0], f"dL/d{b} {misfit[1]}", case, b))
     return found
@@ -224,8 +242,13 @@ def _misfits(problem: Problem, case: Case, result: Result) -> Found:
 
 def _notes(problem: Problem, grads: Arrays) -> tuple[str, ...]:
     absent = [f"no gradient of {b} is provided; not compared" for b in problem.optional if b not in grads]
-    extra = [f"the returned key {k!r} is not a block of {problem.subject}; ignored" for k in grads
-             if k not in problem.blocks]  # fmt: skip
+    lacking = [b for b in problem.blocks if b not in grads]
+    extra = []
+    for key in grads:
+        if key not in problem.blocks:
+            meant = next((b for b in lacking if nearest(b, [key])), None)
+            hint = f" (is it meant as {meant!r}?)" if meant else ""
+            extra.append(f"the returned key {key!r} is not a block of {problem.subject}; ignored{hint}")
     return tuple(absent + extra)
 
 

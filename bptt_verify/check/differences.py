@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from bptt_verify.check import contract, noise, reference, scatter, slopes
+from bptt_verify.check import contract, kinks, noise, reference, scatter, slopes
 from bptt_verify.check.problem import (
     Array,
     Arrays,
@@ -20,6 +20,7 @@ from bptt_verify.check.problem import (
     signs,
     unit,
 )
+from bptt_verify.check.roughness import roughness
 from bptt_verify.verdict import Evidence, Finding, Verdict
 
 DIRECTIONS = 2
@@ -58,7 +59,8 @@ def difference_evidence(fn: GradientFunction, problem: Problem, rng: np.random.G
         Refuted only where the Taylor remainder confirms a mismatch; ``"verified"`` if nothing is wrong and
         every required block was told in some case.
     """
-    cases = [c for c in problem.draw(rng) if np.isfinite(real_loss(problem.loss, c.arrays))][:MOST_CASES]
+    finite = [c for c in problem.draw(rng) if np.isfinite(real_loss(problem.loss, c.arrays))]
+    cases = kinks.smooth_cases(problem, finite[:MOST_CASES], rng)
     looks: list[Look] = []
     for case in cases:
         wrong = {k.block for k in looks if k.state == "wrong"}
@@ -66,14 +68,15 @@ def difference_evidence(fn: GradientFunction, problem: Problem, rng: np.random.G
     return _evidence(problem, looks)
 
 
-def _probes(grads: Arrays, arrays: Arrays, rng: np.random.Generator) -> list[tuple[str, Array, int | None]]:
-    probes: list[tuple[str, Array, int | None]] = []
-    for block, grad in grads.items():
-        scale = unit(arrays, block)
-        probes += [(block, scale * signs(grad.shape, rng), None) for _ in range(DIRECTIONS)]
-        chosen = rng.choice(grad.size, min(ELEMENTS, grad.size), replace=False)
-        probes += [(block, scale * one_hot(grad.shape, int(i)), int(i)) for i in chosen]
-    return probes
+def _probes(
+    block: str, grad: Array, arrays: Arrays, rng: np.random.Generator
+) -> list[tuple[str, Array, int | None]]:
+    scale = unit(arrays, block)
+    chosen = rng.choice(grad.size, min(ELEMENTS, grad.size), replace=False)
+    return [
+        *((block, scale * signs(grad.shape, rng), None) for _ in range(DIRECTIONS)),
+        *((block, scale * one_hot(grad.shape, int(i)), int(i)) for i in chosen),
+    ]
 
 
 def _looks(
@@ -82,26 +85,37 @@ def _looks(
     """Look at every block until it is known to be wrong."""
     grads = contract.gradients(fn, problem, case.arrays)
     precision = noise.working_precision(grads.values())
-    probes = _probes({b: g for b, g in grads.items() if b not in known}, case.arrays, rng)
-    wobble = noise.loss_noise(problem.loss, case.arrays, noise.DOUBLE, rng)
-    seen = reference.difference_slopes(problem.loss, case.arrays, [p[:2] for p in probes], wobble)
     looks: list[Look] = []
-    for k, (block, direction, position) in enumerate(probes):
-        if any(look.block == block and look.state == "wrong" for look in looks):
-            continue
-        claimed = float(np.sum(grads[block] * direction, dtype=float))
-        slack = slopes.claim_slack(grads[block], case.arrays, block, precision)
+    for block, grad in grads.items():
+        if block not in known:
+            looks += _looks_at(fn, problem, case, rng, block, grad, precision)
+    return looks
+
+
+def _looks_at(
+    fn: GradientFunction, problem: Problem, case: Case, rng: np.random.Generator, block: str, grad: Array,
+    precision: noise.Precision,
+) -> list[Look]:  # fmt: skip
+    """Look along the probes of one block until one is wrong."""
+    probes = _probes(block, grad, case.arrays, rng)
+    wobble = roughness(problem.loss, case.arrays, block, rng)
+    seen = reference.difference_slopes(problem.loss, case.arrays, [p[:2] for p in probes], wobble)
+    slack = slopes.claim_slack(grad, case.arrays, block, precision)
+    looks: list[Look] = []
+    for k, (_, direction, position) in enumerate(probes):
+        claimed = float(np.sum(grad * direction, dtype=float))
         value, bound = float(seen.values[k]), 8 * float(seen.errors[k]) + slack
         state: Literal["right", "wrong", "unclear"] = "unclear"
         if seen.trusted[k]:
-            size = max(abs(value), magnitude(grads[block]) * unit(case.arrays, block))
+            size = max(abs(value), magnitude(grad) * unit(case.arrays, block))
             state = _state(claimed, value, bound, size)
         probe = block, direction
         if state == "wrong" and not _confirmed(fn, problem, case, probe, claimed, wobble, slack, rng):
             state = "unclear"
-        index = _index(position, grads[block].shape)
         error = abs(claimed - value) / abs(value) if value else np.inf
-        looks.append(Look(block, case.name, index, state, claimed, value, error))
+        looks.append(Look(block, case.name, _index(position, grad.shape), state, claimed, value, error))
+        if state == "wrong":
+            break
     return looks
 
 
@@ -121,7 +135,7 @@ def _confirmed(
     wobble: float, slack: float, rng: np.random.Generator,
 ) -> bool:  # fmt: skip
     seen = slopes.remainder(problem.loss, case.arrays, probe, claimed, wobble, slack)
-    return seen.outcome == "wrong" and scatter.persists(fn, problem, case.arrays, probe, rng)
+    return seen.outcome == "wrong" and scatter.persists(fn, problem, case.arrays, probe, wobble, rng)
 
 
 def _evidence(problem: Problem, looks: list[Look]) -> Evidence:

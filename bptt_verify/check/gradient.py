@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 
-from bptt_verify.check import contract, location, losses, noise, reference
+from bptt_verify.check import contract, kinks, location, losses, noise, reference
 from bptt_verify.check.comparison import Bench, Method, Outcome, Point, compare
 from bptt_verify.check.contract import Visit
 from bptt_verify.check.problem import Case, GradientFunction, Problem, real_loss
@@ -41,14 +41,14 @@ def judge_gradient(
     drawn = tuple(problem.draw(rng))
     finite = [bool(np.isfinite(real_loss(problem.loss, c.arrays))) for c in drawn]
     cases = [c for c, ok in zip(drawn, finite, strict=True) if ok]
-    skipped = [c.name for c, ok in zip(drawn, finite, strict=True) if not ok]
-    notes = [f"case {name!r} is skipped: the reference loss is not finite there" for name in skipped]
-    visits = [contract.visit(fn, problem, c, rng) for c in cases]
+    notes = [_skipped(problem, c) for c, ok in zip(drawn, finite, strict=True) if not ok]
+    seen = [kinks.surroundings(problem, c, rng) for c in cases]
+    visits = [contract.visit(fn, problem, c, rng) for s in seen for c in (s.case, *s.sides)]
     precision = noise.working_precision([a for v in visits for a in v.returned])
-    methods, doubts = choose_methods(problem, cases, rng)
+    methods, doubts = choose_methods(problem, [c for s in seen for c in s.told], rng)
     bench = Bench(fn, problem, precision, methods, rng)
     evidence = [contract.contract_evidence(visits)]
-    outcomes = _outcomes(bench, visits)
+    outcomes = _outcomes(bench, visits, {s.case.name for s in seen if s.sides})
     if problem.provides_loss:
         wrong = any(o.state == "wrong" for o in outcomes)
         evidence.append(losses.loss_evidence(bench, visits, wrong))
@@ -57,7 +57,13 @@ def judge_gradient(
         evidence.append(_evidence(bench, method, blocks, outcomes))
     if precision is not noise.DOUBLE:
         notes.append(f"the function computes in {precision.name} and is judged accordingly")
-    notes += [*doubts, *(n for v in visits for n in v.notes), *_sampled(outcomes), *_why(outcomes)]
+    notes += [
+        *kinks.notes(seen),
+        *doubts,
+        *(n for v in visits for n in v.notes),
+        *_sampled(outcomes),
+        *_why(outcomes),
+    ]
     return tuple(evidence), tuple(dict.fromkeys(notes))
 
 
@@ -85,12 +91,21 @@ def choose_methods(
     return methods, notes
 
 
-def _outcomes(bench: Bench, visits: Sequence[Visit]) -> list[Outcome]:
-    points = [Point(v.case.name, v.case.arrays, v.grads) for v in visits]
+def _skipped(problem: Problem, case: Case) -> str:
+    """Why a case is not looked at; a loss that may fail has a method that says how."""
+    reason = getattr(problem.loss, "failure", lambda arrays: None)(case.arrays)
+    what = f"fails there with {reason}" if reason else "is not finite there"
+    return f"case {case.name!r} is skipped: the reference loss {what}"
+
+
+def _outcomes(bench: Bench, visits: Sequence[Visit], left: Set[str]) -> list[Outcome]:
+    points = [Point(v.case.name, v.case.arrays, v.grads, left=v.case.name in left) for v in visits]
     whole = [compare(bench, p, b) for p in points for b in p.grads]
     wrong = {o.block for o in whole if o.state == "wrong"}
     alone = [
-        compare(bench, p, b) for p in _stepped(bench, points) for b in p.grads if b not in wrong
+        compare(bench, p, b)
+        for p in _stepped(bench, [p for p in points if not p.left])
+        for b in p.grads if b not in wrong
     ]  # fmt: skip
     return whole + alone
 
@@ -116,14 +131,16 @@ def _evidence(bench: Bench, method: Method, blocks: Sequence[str], outcomes: Seq
     mine = [o for o in outcomes if o.block in blocks]
     wrong = [b for b in blocks if any(o.block == b and o.state == "wrong" for o in mine)]
     findings = tuple(location.finding(bench, [o for o in mine if o.block == b]) for b in wrong)
-    right, open_ = (Counter(o.block for o in mine if o.state == s) for s in ("right", "undecided"))
+    right, open_ = (
+        Counter(o.block for o in mine if o.state == s and not o.point.left) for s in ("right", "undecided")
+    )
     told = {b for b in blocks if right[b] >= max(open_[b], 1)}  # one among many undecided tells nothing
     needed = {b for b in blocks if b in bench.problem.required or any(o.block == b for o in mine)}
     verdict: Verdict = "verified" if needed and needed <= told else "inconclusive"
     judged = [o for o in mine if o.state in ("right", "wrong")]
     worst = max((o.error for o in judged), default=0.0)
     tolerance = max((o.tolerance for o in judged), default=0.0)
-    undecided = len(mine) - len(judged)
+    undecided = sum(o.state == "undecided" for o in mine)
     summary = (
         f"{len(judged)} comparisons of {len(told | set(wrong))} blocks; "
         f"worst error {worst:.1e} of a block's scale (largest tolerance {tolerance:.1e})"

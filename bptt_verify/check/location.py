@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from bptt_verify.check import contract
 from bptt_verify.check.comparison import Bench, Outcome, Point, compare
+from bptt_verify.check.kinks import OTHER
 from bptt_verify.check.observations import observe, sizes
-from bptt_verify.check.problem import Arrays
+from bptt_verify.check.problem import Arrays, real_loss
 from bptt_verify.verdict import Finding
 
 MOST_STEPS = 24  # steps looked through one by one
@@ -26,7 +29,10 @@ def step_point(bench: Bench, name: str, arrays: Arrays, step: int) -> Point | No
     """The same arrays where only the loss term of one step counts."""
     if bench.problem.at_step is None:
         return None
-    return point_at(bench, f"{name}, loss of step {step} alone", bench.problem.at_step(arrays, step), step)
+    alone = bench.problem.at_step(arrays, step)
+    if not np.isfinite(real_loss(bench.problem.loss, alone)):  # a mean over weights that are all zero, say
+        return None
+    return point_at(bench, f"{name}, loss of step {step} alone", alone, step)
 
 
 def _is_wrong(bench: Bench, point: Point, block: str) -> bool:
@@ -95,8 +101,10 @@ def _case_words(outcomes: list[Outcome]) -> str:
     wrong = [o.point.name for o in whole if o.state == "wrong"]
     if not right or not wrong:
         return ""
+    sided = any(r + OTHER in wrong or r.removesuffix(OTHER) in wrong for r in right)
+    said = "; right on one side of the kink only" if sided else ""
     shown = ", ".join(repr(n) for n in right[:4]) + (", …" if len(right) > 4 else "")
-    return f"; right on {shown} and wrong on {len(wrong)} of {len(whole)} cases"
+    return f"; right on {shown} and wrong on {len(wrong)} of {len(whole)} cases{said}"
 
 
 def finding(bench: Bench, outcomes: list[Outcome]) -> Finding:

@@ -1,6 +1,10 @@
-"""Cheap exact observations on wrong numbers: a factor, a sign, a transpose, all zeros."""
+"""Cheap exact observations on wrong results: a factor, a sign, a transpose, all zeros, a name, a shape."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -75,3 +79,37 @@ def _factor_words(c: float, known: dict[str, int]) -> str:
     same = [name for name, value in _names(known).items() if value != 1 and abs(c - value) <= MATCH * value]
     words = f" (= {' or '.join(same)})" if same else ""
     return f"every element is {c:.6g}{words} times the right one"
+
+
+def nearest(block: str, keys: Iterable[str]) -> str | None:
+    """The key that probably means a block: ``dW_hh``, ``grad_W_hh``, ``W_hh.grad``, ``w_hh`` or ``W_hj``."""
+    by_core = {_core(k): k for k in keys}
+    core = _core(block)
+    if core in by_core:
+        return by_core[core]
+    close = get_close_matches(core, [c for c in by_core if len(c) > 1], 1, 0.6)
+    return by_core[close[0]] if close else None
+
+
+def _core(name: str) -> str:
+    """A name without what is written around it to say that it is a gradient."""
+    bare = re.sub(r"^(dL_?/?d_?|dLd|d_|d(?=[A-Z])|grad(ient)?s?[_.]?|g_)|[._]?grad(ient)?$|_bar$", "", name)
+    return re.sub(r"[^0-9a-zA-Z]", "", bare or name).lower()
+
+
+def shape_hint(found: tuple[int, ...], wanted: tuple[int, ...], known: Mapping[str, int]) -> str:
+    """What a wrong shape looks like, as the end of a sentence; empty if like nothing known.
+
+    ``known`` holds T and B where they are known.
+    """
+    if len(found) >= 2 and found == wanted[::-1]:
+        return ": it is transposed"
+    extra = len(found) - len(wanted)
+    if extra > 0 and found[extra:] == wanted:
+        axes = found[:extra]
+        t, b = known.get("T"), known.get("B")
+        what = {(t, b): "time and batch", (t,): "time", (b,): "batch"}.get(axes, "leading")
+        return f": the {what} {'axis is' if extra == 1 else 'axes are'} not summed over"
+    if int(np.prod(found)) == int(np.prod(wanted)):
+        return ": the same number of elements in another shape"
+    return ""

@@ -13,6 +13,7 @@ from scipy.differentiate import derivative
 
 from bptt_verify.check import noise
 from bptt_verify.check.problem import Array, Arrays, Loss, many_losses, one_hot, real_loss, signs, unit
+from bptt_verify.check.roughness import roughness
 
 SMALL_STEP = 1e-150  # no rounding of any kind, and no overflow when derivatives explode
 LARGE_STEP = 1e-10  # for derivatives so small that SMALL_STEP times them would underflow
@@ -132,7 +133,7 @@ def difference_slopes(
         The loss is differentiated in t at ``arrays[block] + t * direction``; scale directions so that t = 1
         is a large change, because SciPy's steps are absolute.
     wobble : float
-        Rounding noise of the loss, from `noise.loss_noise`.
+        Noise of the loss along them, from `roughness`.
     first_steps : sequence of float
         First step; where no success is reported, the next one is tried.
     """
@@ -183,7 +184,7 @@ def difference_gradient(
     array = np.asarray(arrays[block])
     scale = unit(arrays, block)
     probes = [(block, scale * one_hot(array.shape, i)) for i in range(array.size)]
-    slopes = difference_slopes(loss, arrays, probes, noise.loss_noise(loss, arrays, noise.DOUBLE, rng))
+    slopes = difference_slopes(loss, arrays, probes, roughness(loss, arrays, block, rng))
     shape = array.shape
     return (
         (slopes.values / scale).reshape(shape),

@@ -17,11 +17,10 @@ AWAY = 1e-4  # relative distance of a nearby point: rounding errors there are dr
 Slopes = Callable[[Sequence[Arrays], Probe], Array]  # at each of several points
 
 
-def differences(problem: Problem, rng: np.random.Generator) -> Slopes:
-    """Slopes by finite differences; nan where they are not trusted."""
+def differences(problem: Problem, wobble: float) -> Slopes:
+    """Slopes by finite differences of a loss of a known noise; nan where they are not trusted."""
 
     def slope(arrays: Arrays, probe: Probe) -> float:
-        wobble = noise.loss_noise(problem.loss, arrays, noise.DOUBLE, rng)
         found = difference_slopes(problem.loss, arrays, [probe], wobble)
         return float(found.values[0]) if found.trusted[0] else np.nan
 
@@ -57,11 +56,16 @@ def errors_nearby(
 
 
 def persists(
-    fn: GradientFunction, problem: Problem, arrays: Arrays, probe: Probe, rng: np.random.Generator
+    fn: GradientFunction,
+    problem: Problem,
+    arrays: Arrays,
+    probe: Probe,
+    wobble: float,
+    rng: np.random.Generator,
 ) -> bool:
     """Whether an error along a probe is there at nearby points too, judged by finite differences.
 
-    False also when the reference cannot tell at most of them.
+    False also when the reference cannot tell at most of them. ``wobble`` is the noise of the loss.
     """
-    errors = errors_nearby(fn, problem, arrays, probe, differences(problem, rng), rng)
+    errors = errors_nearby(fn, problem, arrays, probe, differences(problem, wobble), rng)
     return len(errors) >= REPEATS // 2 and noise.systematic(list(errors))

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from bptt_verify.check import contract, noise, scatter
+from bptt_verify.check import contract, kinks, noise, scatter
 from bptt_verify.check.problem import (
     Array,
     Arrays,
@@ -29,6 +29,7 @@ from bptt_verify.check.problem import (
     unit,
 )
 from bptt_verify.check.reference import Probe
+from bptt_verify.check.roughness import roughness
 from bptt_verify.verdict import Evidence, Finding, Verdict
 
 STEPS = 0.5 * 4.0 ** -np.arange(20)
@@ -69,7 +70,7 @@ def remainder(
     claimed : float
         ``<g, v>`` of the gradient under test.
     wobble, slack : float
-        Rounding noise of the loss, and of `claimed`.
+        Noise of the loss, and rounding of `claimed`.
     """
     if not np.isfinite(claimed):
         return Remainder("wrong", np.nan, np.inf)
@@ -146,7 +147,8 @@ def taylor_evidence(fn: GradientFunction, problem: Problem, rng: np.random.Gener
     Evidence
         ``"verified"`` if no block is wrong and every required block was told in some case.
     """
-    cases = [c for c in problem.draw(rng) if np.isfinite(real_loss(problem.loss, c.arrays))][:MOST_CASES]
+    finite = [c for c in problem.draw(rng) if np.isfinite(real_loss(problem.loss, c.arrays))]
+    cases = kinks.smooth_cases(problem, finite[:MOST_CASES], rng)
     looks: list[Look] = []
     for case in cases:
         wrong = {k.block for k in looks if k.remainder.outcome == "wrong"}
@@ -160,7 +162,6 @@ def _looks(
     """Look at every block that is not known to be wrong."""
     grads = contract.gradients(fn, problem, case.arrays)
     precision = noise.working_precision(grads.values())
-    wobble = noise.loss_noise(problem.loss, case.arrays, noise.DOUBLE, rng)
     looks = []
     for block, grad in grads.items():
         if block in known:
@@ -168,8 +169,9 @@ def _looks(
         probe = block, unit(case.arrays, block) * signs(grad.shape, rng)
         claimed = float(np.sum(grad * probe[1], dtype=float))
         slack = claim_slack(grad, case.arrays, block, precision)
+        wobble = roughness(problem.loss, case.arrays, block, rng)
         seen = remainder(problem.loss, case.arrays, probe, claimed, wobble, slack)
-        if seen.outcome == "wrong" and not scatter.persists(fn, problem, case.arrays, probe, rng):
+        if seen.outcome == "wrong" and not scatter.persists(fn, problem, case.arrays, probe, wobble, rng):
             seen = Remainder("unclear", seen.rate, seen.error)
         looks.append(Look(block, case.name, seen, claimed))
     return looks

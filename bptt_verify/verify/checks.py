@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from bptt_verify.check import Arrays, Case, Problem, judge_gradient, taylor_evidence
+from bptt_verify.check import Arrays, Problem, judge_gradient, taylor_evidence
 from bptt_verify.errors import CheckFailedError, UsageError
 from bptt_verify.language import Recurrence, with_feedback
 from bptt_verify.verdict import Evidence, Report, combine
-from bptt_verify.verify.adapters import Adapted, adapted, as_array
+from bptt_verify.verify.adapters import Adapted, adapted
 from bptt_verify.verify.arguments import drawn_once, known_arrays, not_sent, seeded
 from bptt_verify.verify.causes import truncation_instead
 from bptt_verify.verify.diagnosis import diagnosis
 from bptt_verify.verify.feedbacks import feedback_named
-from bptt_verify.verify.problems import DRAWS, Inputs, Reduction, drawn, recurrence_problem
+from bptt_verify.verify.plainlosses import loss_problem
+from bptt_verify.verify.problems import Inputs, Reduction, recurrence_problem
 
 DIAGNOSED_STEPS = 12  # cases longer than this add nothing to a diagnosis but time
 
@@ -41,7 +42,8 @@ def check_gradient(
         The equations; or any ``loss(**arrays)`` of real arrays.
     inputs : dict of arrays, or function of a Generator returning one, optional
         With a recurrence, replaces the inputs the library draws. With a loss function, required; every
-        floating-point array in it is a block whose gradient is expected.
+        floating-point array in it is a block whose gradient is expected, but for ``weights`` of shape (T, B)
+        that both functions take. Sizes may differ from draw to draw.
     rng : int or Generator, optional
         Seed of everything random; fresh if left out, and printed in the report.
     reduction : {"mean", "sum"} or array (T, B)
@@ -110,62 +112,6 @@ def assert_gradient(
     if report.verdict != "verified":
         raise CheckFailedError(report)
     return report
-
-
-def loss_problem(fn: Callable[..., Any], loss: Callable[..., Any], inputs: Inputs) -> Problem:
-    """The Problem of a function that should compute the gradient of a plain loss function.
-
-    Raises
-    ------
-    UsageError
-        If there are no inputs, or no floating-point array among them.
-    """
-    if inputs is None:
-        raise UsageError(
-            "inputs=None; expected a dict of arrays, or a function of a numpy Generator that returns one, "
-            "since a loss function does not say what it takes. Against a Recurrence inputs may be left out."
-        )
-
-    def draw(rng: np.random.Generator) -> Iterator[Case]:
-        given = [drawn(inputs, rng) for _ in range(DRAWS)] if callable(inputs) else [inputs]
-        for k, arrays in enumerate(given):
-            yield Case(f"inputs {k + 1}", _arrays(arrays))
-
-    first = _arrays(drawn(inputs, np.random.default_rng(0)) if callable(inputs) else inputs)
-    blocks = tuple(k for k, v in first.items() if v.dtype.kind == "f")
-    if not blocks:
-        raise UsageError(
-            f"inputs: {', '.join(first)} are all integers; expected at least one floating-point array."
-        )
-    name = getattr(loss, "__qualname__", None) or type(loss).__name__
-    sent = adapted(loss, first)
-
-    def reference(arrays: Arrays) -> Any:
-        return sent({k: np.array(v) for k, v in arrays.items()})  # it may work in place
-
-    _check_scalar(reference, first, name)
-    return Problem(f"the gradient of {name}", blocks, (), reference, draw)
-
-
-def _check_scalar(loss: Callable[[Arrays], Any], arrays: Arrays, name: str) -> None:
-    try:
-        value = np.asarray(loss(arrays))
-    except Exception as error:
-        raise UsageError(
-            f"the loss {name} failed on the inputs with {type(error).__name__}: {error}"
-        ) from error
-    if value.ndim or value.dtype.kind not in "fiu":
-        shown = f"shape {value.shape} and dtype {value.dtype}"
-        raise UsageError(f"the loss {name} returned {shown}; expected one real number for the inputs.")
-
-
-def _arrays(arrays: Any) -> dict[str, Any]:
-    if not isinstance(arrays, Mapping) or not arrays:
-        raise UsageError(
-            f"inputs={arrays!r:.60}; expected a non-empty dict of arrays, or a function that returns one."
-        )
-    checked = {k: as_array(v, k) for k, v in arrays.items()}
-    return {k: v.astype(float) if v.dtype.kind == "f" else v for k, v in checked.items()}
 
 
 def _with_slopes(

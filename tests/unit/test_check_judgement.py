@@ -276,7 +276,13 @@ def test_relu_is_verified_and_its_kink_is_not_refuted():
     kink = replace(problem, draw=at_kink, at_step=None)
     evidence, verdict, notes = judge(other_side, kink)
     assert verdict == "verified", evidence
-    assert any("b_h" in n and "kink" in n for n in notes)
+    assert any("'T=2, B=1'" in n and "moved off a kink by 0.03" in n for n in notes)
+    assert judge(partial(other_side_doubled, other_side), kink)[1] == "refuted"
+
+
+def other_side_doubled(other_side, a):
+    loss, g = other_side(a)
+    return loss, {**g, "b_h": 2 * g["b_h"]}
 
 
 def real_only_loss(a):
