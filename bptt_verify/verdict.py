@@ -100,6 +100,10 @@ class Report:
         What was not checked, and other facts the reader must know.
     seed : int or None
         Seed of the random inputs, so that the run can be repeated.
+    smallest : str or None
+        The smallest sizes found at which a refuted function is still wrong.
+    script : str or None
+        A program that checks a refuted function there.
     """
 
     subject: str
@@ -107,6 +111,8 @@ class Report:
     diagnosis: str | None = None
     notes: tuple[str, ...] = ()
     seed: int | None = None
+    smallest: str | None = None
+    script: str | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -125,6 +131,10 @@ class Report:
             lines.append(f"  … and {len(self.findings) - 8} more findings")
         if self.diagnosis:
             lines.append(f"  likely cause: {self.diagnosis}")
+        if self.smallest:
+            lines.append(f"  smallest found: {self.smallest}")
+        if self.script:
+            lines += ["  to reproduce:", "", *(f"    {s}".rstrip() for s in self.script.splitlines()), ""]
         lines += [f"  {e.how} {e.verdict}: {e.name}: {e.summary}" for e in self.evidence]
         lines += [f"  note: {n}" for n in self.notes]
         if self.seed is not None:

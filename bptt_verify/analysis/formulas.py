@@ -114,10 +114,9 @@ def check_formula(
         tuple(evidence),
         str(cause) if cause else None,
         tuple(notes),
-        None,
-        shown,
-        cause,
-        _reading(parts),
+        counterexample=shown,
+        misprint=cause,
+        reading=_reading(parts),
     )
 
 

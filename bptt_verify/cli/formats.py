@@ -29,6 +29,8 @@ def as_json(outcome: Outcome) -> str:
         "seed": outcome.seed,
         "evidence": [_row(r) for r in outcome.rows],
         "diagnosis": outcome.diagnosis,
+        "smallest": outcome.smallest,
+        "script": outcome.script,
         "differences": outcome.differences,
         "notes": outcome.notes,
         "files": outcome.files,
@@ -65,6 +67,8 @@ def as_junit(outcome: Outcome) -> str:
         ("verdict", outcome.verdict),
         ("seed", outcome.seed),
         ("diagnosis", outcome.diagnosis),
+        ("smallest", outcome.smallest),
+        ("script", outcome.script),
     ):
         if value is not None:
             ElementTree.SubElement(properties, "property", name=name, value=printable(str(value)))
@@ -124,6 +128,7 @@ def as_sarif(outcome: Outcome) -> str:
 def _results(outcome: Outcome) -> Iterator[tuple[dict[str, Any], Place | None]]:
     """What is wrong or open, and where."""
     cause = f". Likely cause: {outcome.diagnosis}" if outcome.diagnosis else ""
+    cause += f". Smallest found: {outcome.smallest}" if outcome.smallest else ""
     for row in outcome.rows:
         e, place = row.evidence, row.place or outcome.place
         if e is not None and e.verdict == "refuted":

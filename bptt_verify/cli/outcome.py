@@ -64,6 +64,8 @@ class Outcome:
         Where the subject is written, if known.
     seed : int or None
     diagnosis : str or None
+    smallest, script : str or None
+        The smallest sizes at which it is wrong, and a program that shows it.
     differences : tuple of str
         What does not match a certificate.
     notes : tuple of str
@@ -78,6 +80,8 @@ class Outcome:
     place: Place | None = None
     seed: int | None = None
     diagnosis: str | None = None
+    smallest: str | None = None
+    script: str | None = None
     differences: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
@@ -101,5 +105,5 @@ def of_report(command: str, report: Report, place: Place | None) -> Outcome:
     """The outcome of a check."""
     return Outcome(
         command, report.subject, report.verdict, tuple(Row(e) for e in report.evidence),
-        place, report.seed, report.diagnosis, notes=report.notes,
+        place, report.seed, report.diagnosis, report.smallest, report.script, notes=report.notes,
     )  # fmt: skip

@@ -133,6 +133,12 @@ def _lines(outcome: Outcome) -> Iterator[Text]:
         yield _plain(f"  … and {len(findings) - MOST_FINDINGS} more findings; --format json lists all")
     if outcome.diagnosis:
         yield _plain(f"  likely cause: {outcome.diagnosis}")
+    if outcome.smallest:
+        yield _plain(f"  smallest found: {outcome.smallest}")
+    if outcome.script:
+        yield _plain("  to reproduce:\n")
+        yield from (_plain(f"    {line}".rstrip()) for line in outcome.script.splitlines())
+        yield _plain("")
     for note in outcome.notes:
         yield _plain(f"  note: {note}")
     if outcome.seed is not None:

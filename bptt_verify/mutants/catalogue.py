@@ -6,7 +6,7 @@ A rule knows nothing of a cell; whether a mutant changes any number is found out
 
 from __future__ import annotations
 
-from bptt_verify.mutants import factors, feedback, paths
+from bptt_verify.mutants import factors, feedback, paths, results, sums
 from bptt_verify.mutants.mutant import Mutant, Rule
 from bptt_verify.program import Program
 
@@ -21,6 +21,10 @@ RULES: tuple[Rule, ...] = (
     paths.no_initial_state,
     paths.ignored_initial_state,
     factors.gate_order,
+    sums.lost_steps,
+    results.no_result,
+    results.turned_result,
+    results.exchanged_results,
     feedback.leaked_target,
 )
 

@@ -65,7 +65,7 @@ def wrong_step(program: Program) -> Iterator[Mutant]:
                     text,
                     with_equations(program, replace(e, operands=operands)),
                 )
-            elif isinstance(e, Pointwise) and r.shift < 0:
+            elif isinstance(e, Pointwise):
                 yield _swapped(program, e, r, moved)
 
 

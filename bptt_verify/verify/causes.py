@@ -1,4 +1,4 @@
-"""What is wrong with a truncated gradient: the chain of things that are tried."""
+"""What is wrong with a gradient: the chain of things that are tried, the simplest explanations first."""
 
 from __future__ import annotations
 
@@ -7,17 +7,41 @@ from collections.abc import Sequence
 import numpy as np
 
 from bptt_verify.check import Array, Arrays, Problem
+from bptt_verify.derivation import adjoint
 from bptt_verify.estimators import Chunks, Full, Window, kept
 from bptt_verify.language import Recurrence
 from bptt_verify.oracle import Truncation
 from bptt_verify.verify.adapters import Adapted
-from bptt_verify.verify.diagnosis import diagnosis
+from bptt_verify.verify.combinations import two_mistakes
+from bptt_verify.verify.diagnosis import calls_of, clipped_named, diagnosis, one_mistake
+from bptt_verify.verify.feedbacks import feedback_named
 from bptt_verify.verify.keptterms import Seen, differs, named_pattern, observed
 from bptt_verify.verify.pieces import pieces_named
 from bptt_verify.verify.restarts import restart_named
 from bptt_verify.verify.termweights import LONGEST, weights_named
+from bptt_verify.verify.wrongmodels import gradient_of_another, model_named
 
+DIAGNOSED_STEPS = 12  # cases longer than this add nothing to a diagnosis but time
 REPEATS = 3  # draws of the parameters with which the weights of the terms are solved for
+
+
+def gradient_cause(rec: Recurrence, fn: Adapted, problem: Problem, cases: Sequence[Arrays]) -> str | None:
+    """In words, which known mistake gives the numbers of a refuted full gradient; None if none does."""
+    told = [a for a in cases if len(a["weights"]) <= DIAGNOSED_STEPS] or list(cases[:1])
+    calls = calls_of(fn, sorted(told, key=lambda a: (len(a["weights"]), a["weights"].size)))
+    if not calls:
+        return None
+    kept = observed(rec, fn, problem, cases, Full())
+    return (
+        feedback_named(rec, calls)
+        or one_mistake(rec, calls)
+        or model_named(rec, calls)
+        or clipped_named(rec, calls)
+        or truncation_instead(kept, partly=False)
+        or two_mistakes(adjoint(rec.program), calls)
+        or truncation_instead(kept, partly=True)
+        or gradient_of_another(rec, calls)
+    )
 
 
 def truncation_cause(
@@ -42,9 +66,9 @@ def truncation_cause(
     )
 
 
-def truncation_instead(rec: Recurrence, fn: Adapted, problem: Problem, cases: Sequence[Arrays]) -> str | None:
+def truncation_instead(seen: Sequence[Seen], partly: bool) -> str | None:
     """Which truncation it is that a function returns for the full gradient."""
-    found = named_pattern(observed(rec, fn, problem, cases, Full()), Full())
+    found = named_pattern(seen, Full(), partly)
     return None if found is None else f"{found}. If that is meant, use check_truncated"
 
 

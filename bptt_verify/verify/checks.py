@@ -7,19 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from bptt_verify.check import Arrays, Problem, judge_gradient, taylor_evidence
+from bptt_verify.check import Problem, judge_gradient, taylor_evidence
 from bptt_verify.errors import CheckFailedError, UsageError
 from bptt_verify.language import Recurrence, with_feedback
 from bptt_verify.verdict import Evidence, Report, combine
 from bptt_verify.verify.adapters import Adapted, adapted
 from bptt_verify.verify.arguments import drawn_once, known_arrays, not_sent, seeded
-from bptt_verify.verify.causes import truncation_instead
-from bptt_verify.verify.diagnosis import diagnosis
-from bptt_verify.verify.feedbacks import feedback_named
+from bptt_verify.verify.causes import gradient_cause
 from bptt_verify.verify.plainlosses import loss_problem
 from bptt_verify.verify.problems import Inputs, Reduction, recurrence_problem
-
-DIAGNOSED_STEPS = 12  # cases longer than this add nothing to a diagnosis but time
+from bptt_verify.verify.reproduction import Subject, reproducible
 
 
 def check_gradient(
@@ -81,15 +78,14 @@ def check_gradient(
     if any(e.name.startswith("finite") and e.verdict != "verified" for e in evidence):
         evidence = _with_slopes(evidence, wrapped, problem, generator)
     cause = None
+    refuted = combine(e.verdict for e in evidence) == "refuted"
     if isinstance(against, Recurrence):
         notes = (*not_sent(against, wrapped, reduction), *notes)
-        if combine(e.verdict for e in evidence) == "refuted":
-            told = [c.arrays for c in cases if _told(problem, c.arrays)]
-            told = told or [c.arrays for c in cases[:1]]
-            cause = feedback_named(against, wrapped, told) or diagnosis(against, wrapped, told)
-            cause = cause or truncation_instead(against, wrapped, problem, [c.arrays for c in cases])
-    name = getattr(fn, "__qualname__", None) or type(fn).__name__
-    return Report(f"{name} against {_named(against)}", evidence, cause, notes, seed)
+        if refuted:
+            cause = gradient_cause(against, wrapped, problem, [c.arrays for c in cases])
+    report = Report(f"{_named(fn)} against {_titled(against)}", evidence, cause, notes, seed)
+    subject = Subject(fn, wrapped, against, inputs, reduction)
+    return reproducible(report, subject, problem, cases) if refuted else report
 
 
 def assert_gradient(
@@ -121,13 +117,12 @@ def _with_slopes(
     return (*evidence, taylor_evidence(fn, problem, rng))
 
 
-def _told(problem: Problem, arrays: Arrays) -> bool:
-    """Whether a case is worth the time of a diagnosis: more than one step, not too many."""
-    return problem.steps is None or 1 < problem.steps(arrays) <= DIAGNOSED_STEPS
+def _named(fn: Any) -> str:
+    return getattr(fn, "__qualname__", None) or type(fn).__name__
 
 
-def _named(against: Any) -> str:
+def _titled(against: Any) -> str:
     if isinstance(against, Recurrence):
         mode = f", feedback={against.mode!r}" if against.feedback else ""
         return f"the recurrence {against.name}{mode}"
-    return f"the loss {getattr(against, '__qualname__', None) or type(against).__name__}"
+    return f"the loss {_named(against)}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,31 +19,80 @@ AGREE = (
     1e-8  # relative to a block's largest entry; a mistake reproduces the numbers to rounding or not at all
 )
 AGREE_SINGLE = 1e-4
+FACTORS: Mapping[str, Callable[[int, int], float]] = {
+    "T": lambda t, b: t,
+    "B": lambda t, b: b,
+    "T B": lambda t, b: t * b,
+    "1/T": lambda t, b: 1 / t,
+    "1/B": lambda t, b: 1 / b,
+    "1/(T B)": lambda t, b: 1 / (t * b),
+    "2": lambda t, b: 2.0,
+    "1/2": lambda t, b: 0.5,
+    "-1": lambda t, b: -1.0,
+    "T - 1": lambda t, b: t - 1,
+    "1/(T - 1)": lambda t, b: 1 / (t - 1) if t > 1 else np.nan,
+    "T/(T - 1)": lambda t, b: t / (t - 1) if t > 1 else np.nan,
+    "1/T²": lambda t, b: 1 / t**2,
+}  # by which a whole gradient, a block of it, or a loss may be off; of T and B
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the function: what it was sent, and what it returned."""
+
+    arrays: Arrays
+    loss: float
+    grads: Mapping[str, Any]
 
 
 def diagnosis(rec: Recurrence, fn: Adapted, cases: Sequence[Arrays]) -> str | None:
+    """One known mistake of a function that is called here at each of these inputs, in words."""
+    calls = calls_of(fn, cases)
+    return (one_mistake(rec, calls) or clipped_named(rec, calls)) if calls else None
+
+
+def one_mistake(rec: Recurrence, calls: Sequence[Call]) -> str | None:
     """The description of the first known mistake that gives the function's numbers in every case.
 
     Parameters
     ----------
     rec : Recurrence
-    fn : Adapted
-    cases : sequence of arrays
-        Inputs on which the function is wrong, or may be.
+    calls : sequence of Call
+        Calls at inputs on which the function is wrong, or may be.
     """
-    found = [called(fn, arrays) for arrays in cases]
-    pairs = [(a, g) for a, g in zip(cases, found, strict=True) if g is not None]
-    if not pairs:
-        return None
     right = adjoint(rec.program)
-    truths = [_gradients(right, a) for a, _ in pairs]
-    wrong = [k for k, (_, g) in enumerate(pairs) if not agree(g, truths[k])]
-    if not wrong:
+    if fits(right, calls):
         return None
     for m in mutants(right):
-        if all(agree(g, _gradients(m.program, a)) for a, g in pairs):
+        if fits(m.program, calls):
             return f"{m.description} [{m.name}]"
-    return clipped([pairs[k][1] for k in wrong], [truths[k] for k in wrong])
+    return None
+
+
+def clipped_named(rec: Recurrence, calls: Sequence[Call]) -> str | None:
+    """The clip and its threshold, if that is all that is wrong with the gradient."""
+    right = adjoint(rec.program)
+    pairs = [(c.grads, gradients(right, c.arrays)) for c in calls]
+    wrong = [(found, truth) for found, truth in pairs if not agree(found, truth)]
+    return clipped([found for found, _ in wrong], [truth for _, truth in wrong]) if wrong else None
+
+
+def factor(name: str, call: Call) -> float:
+    """The value of a factor of this name for one call; 1 for the empty name."""
+    return FACTORS[name](*call.arrays["weights"].shape) if name else 1.0
+
+
+def calls_of(fn: Adapted, cases: Sequence[Arrays]) -> list[Call]:
+    """The calls that give gradients, each with its loss; a loss that is no number is NaN."""
+    made = ((arrays, returned(fn, arrays)) for arrays in cases)
+    return [Call(arrays, _number(r[0]), r[1]) for arrays, r in made if r is not None]
+
+
+def _number(loss: Any) -> float:
+    try:
+        return float(np.asarray(loss).item())
+    except (TypeError, ValueError):
+        return np.nan
 
 
 def called(fn: Adapted, arrays: Arrays) -> dict[str, Any] | None:
@@ -59,32 +109,42 @@ def returned(fn: Adapted, arrays: Arrays) -> tuple[Any, dict[str, Any]] | None:
         found = {k: np.asarray(v) for k, v in grads.items()}
     except Exception:  # whatever it raises, the contract evidence has quoted it already
         return None
-    kept = {k: v for k, v in found.items() if v.dtype.kind == "f"}
+    kept = {k: np.array(v) for k, v in found.items() if v.dtype.kind == "f"}
     return (loss, kept) if kept else None
 
 
-def _gradients(program: Program, arrays: Arrays) -> dict[str, Any]:
+def gradients(program: Program, arrays: Arrays) -> dict[str, Any]:
+    """All results of an adjoint program but the loss."""
     with np.errstate(all="ignore"):
         values = evaluate(program, arrays)
     return {k: values[v] for k, v in program.results if k != "loss"}
 
 
+def fits(program: Program, calls: Sequence[Call]) -> bool:
+    """Whether an adjoint program gives the numbers of every call."""
+    return all(agree(c.grads, gradients(program, c.arrays)) for c in calls)
+
+
 def agree(found: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
     """Whether all blocks that both have are equal to rounding."""
-    return all(_close(found[k], expected[k]) for k in found if k in expected)
+    return all(close(found[k], expected[k]) for k in found if k in expected)
 
 
-def _close(found: Any, expected: Any) -> bool:
+def close(found: Any, expected: Any) -> bool:
+    """Whether one block is equal to rounding."""
     if found.shape != expected.shape:
         return False
     scale = np.abs(expected).max(initial=0.0)
     tolerance = AGREE_SINGLE if found.dtype == np.float32 else AGREE
-    return bool(np.abs(found - expected).max(initial=0.0) <= tolerance * scale)
+    with np.errstate(all="ignore"):
+        return bool(np.abs(found - expected).max(initial=0.0) <= tolerance * scale)
 
 
 def clipped(found: Sequence[Mapping[str, Any]], truth: Sequence[Mapping[str, Any]]) -> str | None:
     """Whether the numbers are the right ones after an elementwise or a norm clip, and at which threshold."""
     threshold = max(np.abs(g[k]).max(initial=0.0) for g in found for k in g)
+    if not threshold:
+        return "the gradient is zero throughout [zero]"
     if all(
         agree(g, {k: np.clip(v, -threshold, threshold) for k, v in t.items()})
         for g, t in zip(found, truth, strict=True)

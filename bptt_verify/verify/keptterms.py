@@ -90,8 +90,8 @@ def _seen(rec: Recurrence, fn: Adapted, problem: Problem, arrays: Arrays) -> See
     return Seen({b: grads[b] for b in blocks}, parts, arrays["weights"].shape[1])
 
 
-def named_pattern(seen: Sequence[Seen], estimator: Truncation) -> str | None:
-    """The first known pattern that gives the function's numbers, block by block if it must be."""
+def named_pattern(seen: Sequence[Seen], estimator: Truncation, partly: bool = True) -> str | None:
+    """The first known pattern that gives the function's numbers; ``partly``: block by block if it must be."""
     blocks = [b for b in (seen[0].grads if seen else ()) if all(b in s.grads for s in seen)]
     right = _matched(seen, claimed(estimator), blocks)
     wrong = [b for b in blocks if b not in right]
@@ -102,14 +102,14 @@ def named_pattern(seen: Sequence[Seen], estimator: Truncation) -> str | None:
     for p in patterns(estimator, max(s.steps for s in seen)):
         found = _matched(seen, p, wrong)
         singly = {**{b: p.words for b in found}, **singly}
-        if len(found) == len(wrong):
+        if len(found) == len(wrong) and (partly or p.words != "is zero"):
             together = together or p
             if len(_matched(seen, p, right)) == len(right):
                 return f"it {p.words}; expected {estimator}"
     if together is not None:
         return f"{_blocks(wrong)} {together.words}; expected {estimator}{_rest(right)}"
     told = [f"{_blocks([b])} {words}" for b, words in singly.items()]
-    if not told:
+    if not told or not partly:
         return None
     open_ = [b for b in wrong if b not in singly]
     rest = f"; nothing known fits {_blocks(open_)}" if open_ else _rest(right)

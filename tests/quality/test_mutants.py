@@ -26,7 +26,8 @@ def gradient_function(program):
     return loss_and_grad
 
 
-FULL = [(n, m) for n in ("elman", "elman_charlm") for m in mutants(adjoint(CATALOGUE[n].program))]
+SHARE = {"elman": 1, "elman_charlm": 3}  # of the latter every third, since the public check takes a second
+FULL = [(n, m) for n, every in SHARE.items() for m in mutants(adjoint(CATALOGUE[n].program))[::every]]
 
 
 @pytest.mark.parametrize(("name", "mutant"), FULL, ids=lambda x: getattr(x, "name", x))

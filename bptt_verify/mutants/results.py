@@ -1,0 +1,89 @@
+"""Mistakes in what is returned: a gradient under another's name, a transpose, nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import combinations
+
+import sympy as sp
+
+from bptt_verify.mutants.mutant import Mutant, with_result
+from bptt_verify.program import TIME, Contract, Pointwise, Program, Ref, symbol
+from bptt_verify.program.names import free_name
+
+
+def exchanged_results(program: Program) -> Iterator[Mutant]:
+    """Two gradients of one shape change places; or all those of two gates."""
+    for group in alike(program):
+        for a, b in combinations(group, 2):
+            text = f"the gradients of {a} and {b} change places"
+            yield Mutant(f"d{a} for d{b}", text, _exchanged(program, {a: b, b: a}))
+    for alike_gates in gates(program):
+        for (a, first), (b, second) in combinations(alike_gates.items(), 2):
+            text = f"two gates change places: the gradients of {', '.join(first)} and of {', '.join(second)}"
+            places = dict(zip((*first, *second), (*second, *first), strict=True))
+            yield Mutant(f"gradients of {a} and {b}", text, _exchanged(program, places))
+
+
+def alike(program: Program) -> list[list[str]]:
+    """The parameters of one shape each, in the order of their declaration."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for a in program.arrays:
+        if a.role == "param":
+            groups.setdefault(a.labels, []).append(a.name)
+    return list(groups.values())
+
+
+def gates(program: Program) -> list[dict[str, list[str]]]:
+    """Sums over parameters of the same shapes, each with its parameters: the gates of a cell, by name.
+
+    A gate is told by its equation, ``W_ix x + W_ih h + b_i``, of at least two parameters.
+    """
+    groups: dict[tuple[tuple[str, ...], ...], dict[str, list[str]]] = {}
+    for e in program.equations:
+        if isinstance(e, Pointwise) and TIME in e.labels:
+            reached = [n for r in e.operands for n in _parameters(program, r)]
+            shapes = sorted((program.labels(n), n) for n in dict.fromkeys(reached))
+            if len(shapes) > 1 and len(shapes) == len(reached):
+                key = tuple(labels for labels, _ in shapes)
+                groups.setdefault(key, {})[e.name] = [n for _, n in shapes]
+    return [g for g in groups.values() if len(g) > 1]
+
+
+def _parameters(program: Program, r: Ref) -> list[str]:
+    """The parameter that a Ref is, or that it is a product with."""
+    product = program.equation.get(r.name)
+    names = [o.name for o in product.operands] if isinstance(product, Contract) else [r.name]
+    return [n for n in names if _is_param(program, n)]
+
+
+def _exchanged(program: Program, places: Mapping[str, str]) -> Program:
+    found = dict(program.results)
+    return replace(program, results=tuple((k, found[places.get(k, k)]) for k, _ in program.results))
+
+
+def turned_result(program: Program) -> Iterator[Mutant]:
+    """The gradient of a square matrix is returned transposed."""
+    for public, name in program.results:
+        labels = program.labels(name)
+        if _is_param(program, public) and len(labels) == 2 and labels[0] == labels[1].rstrip("'"):
+            ref = Ref(name, labels[::-1])
+            turned = Pointwise(free_name(f"{name}_turned", set(program.names())), labels, symbol(ref), (ref,))
+            text = f"the gradient of {public} is returned transposed"
+            yield Mutant(f"d{public} transposed", text, with_result(program, public, turned))
+
+
+def no_result(program: Program) -> Iterator[Mutant]:
+    """The gradient of one parameter is never computed: it stays zero."""
+    for public, name in program.results:
+        if _is_param(program, public):
+            zero = Pointwise(
+                free_name(f"{name}_never", set(program.names())), program.labels(name), sp.Integer(0), ()
+            )
+            text = f"the gradient of {public} is never computed: it stays zero"
+            yield Mutant(f"no d{public}", text, with_result(program, public, zero))
+
+
+def _is_param(program: Program, public: str) -> bool:
+    return public in program.array and program.array[public].role == "param"

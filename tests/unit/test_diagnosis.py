@@ -1,0 +1,236 @@
+"""What a refuted report says: one mistake or two, another model, the smallest inputs, a script."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import bptt_verify as bv
+from bptt_verify.derivation import adjoint
+from bptt_verify.mutants import mutants
+from bptt_verify.mutants.models import models
+from bptt_verify.program import evaluate
+from bptt_verify.verify import recurrence_cases
+from bptt_verify.verify.adapters import Adapted
+from bptt_verify.verify.cases import REGIMES
+from bptt_verify.verify.combinations import two_mistakes
+from bptt_verify.verify.diagnosis import calls_of
+from bptt_verify.verify.wrongmodels import gradient_fits, model_named
+
+ELMAN = bv.cells.elman
+
+
+def function_of(program, given=dict, returned=dict):
+    """A user's function with the numbers of an adjoint program, at other arrays than it is sent."""
+
+    def loss_and_grad(**arrays):
+        values = evaluate(program, given(arrays))
+        results = {k: values[v] for k, v in program.results}
+        return results.pop("loss"), returned(results)
+
+    return loss_and_grad
+
+
+def mistaken(rec, *names):
+    """The adjoint with these mistakes, one made after the other."""
+    program = adjoint(rec.program)
+    for name in names:
+        program = next(m for m in mutants(program) if m.name == name).program
+    return program
+
+
+def calls(program, rec=ELMAN, **ways):
+    """What such a function returns on some telling inputs, the smallest first."""
+    cases = [c.arrays for c in recurrence_cases(rec, np.random.default_rng(4), REGIMES[:4])]
+    return calls_of(Adapted(function_of(program, **ways), None), cases)
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+def test_another_model_is_named_where_loss_and_gradient_are_right_for_it(cell):
+    rec = getattr(bv.cells, cell)
+    every = list(models(rec.program))
+    for model in every if cell == "elman" else every[::10]:
+        found = calls(adjoint(model.program), rec, given=model.given, returned=model.returned)
+        said = model_named(rec, found)
+        assert "Loss and gradient are right for that" in said, (model, said)
+        others = [m for m in every if m.name in said.rpartition("[")[2]]
+        assert model in others or any(same_numbers(rec, model, o) for o in others), (model, said)
+
+
+def same_numbers(rec, one, two):
+    """Whether two models have the same gradients, as those of one sequence where there is only one."""
+    found = calls(adjoint(one.program), rec, given=one.given, returned=one.returned)
+    return gradient_fits(adjoint(two.program), two, found)
+
+
+def test_models_of_gated_cells():
+    found = {m.name for m in models(bv.cells.gru.program)}
+    assert {"complement of z_t in h", "no factor r_t in n_pre", "gates of r_pre and z_pre"} <= found
+    assert "gates of i_pre and f_pre" in {m.name for m in models(bv.cells.lstm.program)}
+
+
+def test_another_model_with_a_mistake_in_its_gradient():
+    model = next(m for m in models(ELMAN.program) if m.name == "sigmoid for tanh in h")
+    program = next(m for m in mutants(adjoint(model.program)) if m.name == "no dh0").program
+    said = model_named(ELMAN, calls(program))
+    assert "it applies sigmoid in h, where tanh belongs" in said
+    assert "Besides, the gradient of h0 is missing (zero)" in said
+
+
+def test_a_gradient_of_another_model_under_a_right_loss():
+    model = next(m for m in models(ELMAN.program) if m.name == "no last loss")
+    right, other = adjoint(ELMAN.program), adjoint(model.program)
+
+    def loss_and_grad(**arrays):
+        loss, _ = function_of(right)(**arrays)
+        return loss, function_of(other, model.given)(**arrays)[1]
+
+    report = bv.check_gradient(loss_and_grad, ELMAN, rng=4)
+    assert "right one of another model, which leaves out the loss of the last step" in report.diagnosis
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("missing transpose: W_hh in h_prev_bar", "h_t for h_{t-1} in W_hh_bar"),
+        ("no slope of tanh for h", "missing transpose: W_hh in h_prev_bar"),
+        ("no dh0", "no db_q"),
+        ("slope of tanh at a", "no h0 in W_hh_bar"),
+        ("no carried adjoint: h", "only step 1 in W_qh_bar"),
+    ],
+    ids=" and ".join,
+)
+def test_two_mistakes_are_found(names):
+    said = two_mistakes(adjoint(ELMAN.program), calls(mistaken(ELMAN, *names)))
+    descriptions = {m.name: m.description for m in mutants(adjoint(ELMAN.program))}
+    assert all(descriptions[n] in said for n in names), said
+    assert said.startswith("two mistakes: ")
+
+
+def test_a_mistake_and_a_factor_are_found():
+    program = mistaken(ELMAN, "missing transpose: W_hh in h_prev_bar", "times T")
+    said = bv.check_gradient(function_of(program), ELMAN, rng=4).diagnosis
+    assert "W_hh is used where its transpose belongs" in said
+    assert "the whole gradient is T times the right one" in said
+
+
+def test_a_factor_of_one_block_is_named_by_all_cases():
+    def loss_and_grad(**arrays):
+        loss, grads = function_of(adjoint(ELMAN.program))(**arrays)
+        batch = arrays["weights"].shape[1]
+        return loss, {**grads, "b_h": grads["b_h"] / batch, "W_qh": -grads["W_qh"]}
+
+    said = bv.check_gradient(loss_and_grad, ELMAN, rng=4).diagnosis
+    assert "the gradient of b_h is 1/B times the right one" in said
+    assert "the gradient of W_qh is -1 times the right one" in said
+
+
+def test_what_no_catalogue_has_is_not_named():
+    def loss_and_grad(**arrays):
+        loss, grads = function_of(adjoint(ELMAN.program))(**arrays)
+        return loss, {k: g + 0.01 * np.sin(np.arange(g.size)).reshape(g.shape) for k, g in grads.items()}
+
+    report = bv.check_gradient(loss_and_grad, ELMAN, rng=4)
+    assert report.verdict == "refuted" and report.diagnosis is None
+    assert report.findings and report.smallest and report.script
+
+
+def test_the_smallest_inputs_need_two_states_for_a_transpose_and_two_steps_for_a_lost_path():
+    turned = bv.check_gradient(
+        function_of(mistaken(ELMAN, "missing transpose: W_hh in h_prev_bar")), ELMAN, rng=4
+    )
+    assert turned.smallest == "T=1, B=1, d=1, q=1, n=2"
+    lost = bv.check_gradient(function_of(mistaken(ELMAN, "no carried adjoint: h")), ELMAN, rng=4)
+    assert lost.smallest == "T=2, B=1, d=1, q=1, n=1"  # T = 1 shows nothing: dh0 is not carried by h_bar
+
+
+def test_a_function_that_raises_is_shrunk_to_where_it_raises():
+    def loss_and_grad(**arrays):
+        if len(arrays["x"]) > 3:
+            raise IndexError("too long")
+        return function_of(adjoint(ELMAN.program))(**arrays)
+
+    report = bv.check_gradient(loss_and_grad, ELMAN, rng=4)
+    assert report.smallest is not None and report.smallest.startswith("T=4, B=1, ")
+
+
+def test_the_text_is_verdict_place_cause_script():
+    report = bv.check_gradient(function_of(mistaken(ELMAN, "no dh0")), ELMAN, rng=4)
+    text = str(report).splitlines()
+    order = [next(k for k, line in enumerate(text) if line.startswith(start)) for start in (
+        "REFUTED: ", "  where: ", "  likely cause: ", "  smallest found: ", "  to reproduce:", "  tested ",
+    )]  # fmt: skip
+    assert order == sorted(order) and order[0] == 0
+
+
+MINE = """
+    import numpy as np
+
+    def loss_and_grad(x, y, W_hx, W_hh, b_h, W_qh, b_q, h0):
+        T, B, _ = x.shape
+        h = [h0]
+        for t in range(T):
+            h.append(np.tanh(x[t] @ W_hx.T + h[t] @ W_hh.T + b_h))
+        error = np.array(h[1:]) @ W_qh.T + b_q - y
+        grads = {k: np.zeros_like(v) for k, v in dict(W_hx=W_hx, W_hh=W_hh, b_h=b_h).items()}
+        grads |= {"W_qh": np.einsum("tbq,tbn->qn", error, np.array(h[1:])) / (T * B)}
+        grads |= {"b_q": error.sum(axis=(0, 1)) / (T * B)}
+        carried = np.zeros_like(h0)
+        for t in reversed(range(T)):
+            da = (error[t] @ W_qh / (T * B) + carried) * (1 - h[t + 1] ** 2)
+            grads["W_hx"] += da.T @ x[t]
+            grads["W_hh"] += da.T @ h[t + 1]  # wrong
+            grads["b_h"] += da.sum(axis=0)
+            carried = da @ W_hh
+        return 0.5 * np.sum(error**2) / (T * B), grads | {"h0": carried}
+
+    def loss(**arrays):
+        return loss_and_grad(**arrays)[0]
+
+    def draw(rng):
+        T, B = rng.integers(1, 3, size=2)
+        shapes = {"x": (T, B, 1), "y": (T, B, 1), "W_hx": (2, 1), "W_hh": (2, 2), "b_h": (2,)}
+        shapes |= {"W_qh": (1, 2), "b_q": (1,), "h0": (B, 2)}
+        return {k: rng.normal(size=s) for k, s in shapes.items()}
+"""
+
+
+@pytest.mark.parametrize("against", ["elman", "loss"])
+def test_the_script_runs_and_finds_the_same(tmp_path, monkeypatch, against):
+    (tmp_path / "mine_in_a_script.py").write_text(textwrap.dedent(MINE))
+    monkeypatch.syspath_prepend(tmp_path)
+    import mine_in_a_script as mine
+
+    try:
+        if against == "elman":
+            report = bv.check_gradient(mine.loss_and_grad, ELMAN, rng=7)
+        else:
+            report = bv.check_gradient(mine.loss_and_grad, mine.loss, inputs=mine.draw, rng=7)
+    finally:
+        del sys.modules["mine_in_a_script"]
+    assert report.verdict == "refuted" and "from mine_in_a_script import loss_and_grad" in report.script
+    done = subprocess.run(
+        [sys.executable, "-c", report.script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("REFUTED: loss_and_grad against "), done.stderr
+    assert "dL/dW_hh" in done.stdout
+
+
+def test_given_inputs_are_not_shrunk():
+    rng = np.random.default_rng(0)
+    shapes = {
+        "x": (3, 2, 1),
+        "y": (3, 2, 1),
+        "W_hx": (2, 1),
+        "W_hh": (2, 2),
+        "b_h": (2,),
+        "W_qh": (1, 2),
+        "b_q": (1,),
+    }
+    arrays = {k: rng.normal(size=s) for k, s in shapes.items()}
+    program = mistaken(ELMAN, "doubled")
+    report = bv.check_gradient(function_of(program), ELMAN, inputs=arrays, rng=4)
+    assert report.smallest.startswith("the given inputs (x (3, 2, 1), ")
+    assert repr(arrays["W_hh"].tolist()) in report.script
