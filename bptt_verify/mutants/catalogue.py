@@ -6,7 +6,7 @@ A rule knows nothing of a cell; whether a mutant changes any number is found out
 
 from __future__ import annotations
 
-from bptt_verify.mutants import factors, feedback, paths, results, sums
+from bptt_verify.mutants import factors, feedback, paths, results, slips, sums
 from bptt_verify.mutants.mutant import Mutant, Rule
 from bptt_verify.program import Program
 
@@ -29,6 +29,24 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def mutants(adjoint: Program) -> tuple[Mutant, ...]:
-    """Every known mistake at every place of this adjoint program where it can be made."""
-    return tuple(m for rule in RULES for m in rule(adjoint))
+RARE: tuple[Rule, ...] = (
+    slips.other_slope,
+    slips.earlier_adjoint,
+    slips.late_carry,
+    slips.wrong_direction,
+    slips.overwritten_state,
+    slips.slip,
+)
+
+
+def mutants(adjoint: Program, rare: bool = False) -> tuple[Mutant, ...]:
+    """Every known mistake at every place of this adjoint program where it can be made.
+
+    Parameters
+    ----------
+    adjoint : Program
+    rare : bool
+        Also the slips of the pen, which are many: to name a mistake, not to measure a check.
+    """
+    rules = RULES + RARE if rare else RULES
+    return tuple(m for rule in rules for m in rule(adjoint))

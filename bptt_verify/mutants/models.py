@@ -71,11 +71,7 @@ def other_weights(program: Program) -> Iterator[Model]:
         ("first sequence only", "counts the first sequence of the batch only", _first_sequence),
     )  # fmt: skip
     for name, text, change in changes:
-        yield Model(name, text, program, _reweighted(change))
-
-
-def _reweighted(change: Callable[[Any], Any]) -> Callable[[Arrays], Arrays]:
-    return lambda a: {**a, "weights": change(np.asarray(a["weights"]))}
+        yield Model(name, text, program, _with_changed("weights", change))
 
 
 def _mean(weights: Any) -> Any:
@@ -122,13 +118,37 @@ def other_series(program: Program) -> Iterator[Model]:
                 yield Model(f"{word} {by:+d}", text, program, moved(names, by), moved(names, -by))
 
 
+def other_returns(program: Program) -> Iterator[Model]:
+    """The right model, but the gradient of an input is returned in another order of the steps."""
+    for name in (a.name for a in program.arrays if a.role == "input" and not a.index):
+        for word, change in (
+            ("in reversed time order", lambda g: np.flip(g, 0)),
+            ("one step late (at step 1 that of the last)", lambda g: np.roll(g, 1, 0)),
+            ("one step early (at the last that of step 1)", lambda g: np.roll(g, -1, 0)),
+        ):
+            yield Model(f"d{name} {word}", f"has the gradient of {name} {word}", program, dict,
+                        _with_changed(name, change))  # fmt: skip
+
+
+def _with_changed(name: str, change: Callable[[Any], Any]) -> Callable[[Arrays], Arrays]:
+    return lambda g: {k: change(v) if k == name else v for k, v in g.items()}
+
+
 def no_initial(program: Program) -> Iterator[Model]:
     """An initial state is taken for zero."""
     initial = [a.name for a in program.arrays if a.role == "initial"]
+    for n in initial:
+        first = _with_changed(n, lambda v: np.broadcast_to(v[:1], v.shape))
+        text = f"starts every sequence of the batch from the first row of {n}"
+        yield Model(f"first row of {n}", text, program, first, _without([n]))
     for chosen in [*([n] for n in initial), *([initial] if len(initial) > 1 else [])]:
         gone = _zeroed(chosen)
         text = f"ignores {' and '.join(chosen)}: it starts from zero"
         yield Model(f"no {', '.join(chosen)}", text, program, gone, gone)
+
+
+def _without(names: list[str]) -> Callable[[Arrays], Arrays]:
+    return lambda g: {k: v for k, v in g.items() if k not in names}
 
 
 def _zeroed(names: list[str]) -> Callable[[Arrays], Arrays]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
-from bptt_verify.program import Equation, Pointwise, Program, Ref, symbol
+from bptt_verify.program import Equation, Pointwise, Program, Ref, formula, symbol
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,11 @@ def without(e: Pointwise, gone: sp.Symbol, value: sp.Expr) -> Pointwise:
 def rewritten(e: Pointwise, expr: sp.Expr, operands: tuple[Ref, ...]) -> Pointwise:
     """The equation with another right-hand side."""
     return replace(e, expr=expr, operands=tuple(dict.fromkeys(r for r in operands if expr.has(symbol(r)))))
+
+
+def text_of(e: Pointwise, part: sp.Expr) -> str:
+    """A part of an equation's right-hand side, as a person writes it."""
+    return formula(rewritten(e, part, e.operands)).split(" = ", 1)[1]
 
 
 def with_result(program: Program, public: str, e: Equation) -> Program:

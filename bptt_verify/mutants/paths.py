@@ -12,11 +12,23 @@ from bptt_verify.mutants.mutant import (
     backward,
     rewritten,
     states,
+    text_of,
     with_equations,
     with_result,
     without,
 )
-from bptt_verify.program import TIME, Array, Carry, Contract, Equation, Pointwise, Program, Ref, symbol
+from bptt_verify.program import (
+    TIME,
+    Array,
+    Carry,
+    Contract,
+    Equation,
+    Pointwise,
+    Program,
+    Ref,
+    formula,
+    symbol,
+)
 
 
 def detached_state(program: Program) -> Iterator[Mutant]:
@@ -60,7 +72,7 @@ def dropped_term(program: Program) -> Iterator[Mutant]:
             carried = any(r.name in late and r.shift > 0 and term.has(symbol(r)) for r in e.operands)
             if not carried and _is_path(e, term):
                 rest = sp.Add(*(t for j, t in enumerate(sp.Add.make_args(e.expr)) if j != k))
-                text = f"one of the paths that {e.name} sums is forgotten (term {k + 1})"
+                text = f"the path through {text_of(e, term)} is forgotten in {formula(e)}"
                 yield Mutant(
                     f"dropped term {k + 1} of {e.name}",
                     text,

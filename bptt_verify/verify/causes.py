@@ -12,8 +12,9 @@ from bptt_verify.estimators import Chunks, Full, Window, kept
 from bptt_verify.language import Recurrence
 from bptt_verify.oracle import Truncation
 from bptt_verify.verify.adapters import Adapted
+from bptt_verify.verify.afterwards import changed_afterwards
 from bptt_verify.verify.combinations import two_mistakes
-from bptt_verify.verify.diagnosis import calls_of, clipped_named, diagnosis, one_mistake
+from bptt_verify.verify.diagnosis import calls_of, diagnosis, one_mistake
 from bptt_verify.verify.feedbacks import feedback_named
 from bptt_verify.verify.keptterms import Seen, differs, named_pattern, observed
 from bptt_verify.verify.pieces import pieces_named
@@ -36,7 +37,7 @@ def gradient_cause(rec: Recurrence, fn: Adapted, problem: Problem, cases: Sequen
         feedback_named(rec, calls)
         or one_mistake(rec, calls)
         or model_named(rec, calls)
-        or clipped_named(rec, calls)
+        or changed_afterwards(rec, calls)
         or truncation_instead(kept, partly=False)
         or two_mistakes(adjoint(rec.program), calls)
         or truncation_instead(kept, partly=True)

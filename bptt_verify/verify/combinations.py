@@ -9,7 +9,7 @@ from itertools import chain, islice
 from bptt_verify.mutants import mutants
 from bptt_verify.mutants.mutant import Mutant
 from bptt_verify.program import Program
-from bptt_verify.verify.diagnosis import FACTORS, Call, agree, close, factor, fits, gradients
+from bptt_verify.verify.diagnosis import Call, agree, close, factors, fits, gradients
 
 MOST_PAIRS = 1500  # pairs of mistakes that are tried
 EXACTLY = ""  # the name of no factor
@@ -47,7 +47,9 @@ def two_mistakes(right: Program, calls: Sequence[Call]) -> str | None:
     nothing = _explained(Mutant("", "", right), calls, truth, frozenset())
     wanted = frozenset(calls[0].grads).intersection(truth)
     wrong = wanted - {b for b, times in nothing.blocks.items() if times == EXACTLY}
-    known = [nothing, *(_explained(m, calls, truth, wrong) for m in mutants(right))]
+    if not wrong:
+        return None
+    known = [nothing, *(_explained(m, calls, truth, wrong) for m in mutants(right, rare=True))]
     for e in known:
         words = _factor_words(e) if wanted <= set(e.blocks) else None
         if words is not None:
@@ -65,14 +67,15 @@ def _explained(
     mistake: Mutant, calls: Sequence[Call], truth: Mapping[str, object], wrong: frozenset[str]
 ) -> Explained:
     """What a mistake explains; no further call is looked at once it explains none of the wrong blocks."""
-    left = {b: [EXACTLY, *FACTORS] for b in calls[0].grads if b in truth}
+    left = {b: list(factors(mistake.program, calls[0])) for b in calls[0].grads if b in truth}
     silent = False
     for k, call in enumerate(calls):
         found = gradients(mistake.program, call.arrays)
         silent = agree(found, truth) if k == 0 else silent
+        times = factors(mistake.program, call)
         for b, names in left.items():
             if b in call.grads:
-                left[b] = [n for n in names if close(call.grads[b], found[b] * factor(n, call))]
+                left[b] = [n for n in names if close(call.grads[b], found[b] * times[n])]
         if wrong and not any(left[b] for b in wrong):
             break
     return Explained(mistake, {b: names[0] for b, names in left.items() if names}, silent)

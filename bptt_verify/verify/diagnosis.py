@@ -12,7 +12,7 @@ from bptt_verify.check import Arrays
 from bptt_verify.derivation import adjoint
 from bptt_verify.language import Recurrence
 from bptt_verify.mutants import mutants
-from bptt_verify.program import Program, evaluate
+from bptt_verify.program import BATCH, TIME, Program, evaluate, size_of
 from bptt_verify.verify.adapters import Adapted
 
 AGREE = (
@@ -33,7 +33,7 @@ FACTORS: Mapping[str, Callable[[int, int], float]] = {
     "1/(T - 1)": lambda t, b: 1 / (t - 1) if t > 1 else np.nan,
     "T/(T - 1)": lambda t, b: t / (t - 1) if t > 1 else np.nan,
     "1/T²": lambda t, b: 1 / t**2,
-}  # by which a whole gradient, a block of it, or a loss may be off; of T and B
+}  # of T and B
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Call:
 
 
 def diagnosis(rec: Recurrence, fn: Adapted, cases: Sequence[Arrays]) -> str | None:
-    """One known mistake of a function that is called here at each of these inputs, in words."""
+    """As ``one_mistake``, of a function that is called here at each of these inputs."""
     calls = calls_of(fn, cases)
-    return (one_mistake(rec, calls) or clipped_named(rec, calls)) if calls else None
+    return one_mistake(rec, calls) if calls else None
 
 
 def one_mistake(rec: Recurrence, calls: Sequence[Call]) -> str | None:
@@ -63,23 +63,26 @@ def one_mistake(rec: Recurrence, calls: Sequence[Call]) -> str | None:
     right = adjoint(rec.program)
     if fits(right, calls):
         return None
-    for m in mutants(right):
+    for m in mutants(right, rare=True):
         if fits(m.program, calls):
             return f"{m.description} [{m.name}]"
     return None
 
 
-def clipped_named(rec: Recurrence, calls: Sequence[Call]) -> str | None:
-    """The clip and its threshold, if that is all that is wrong with the gradient."""
-    right = adjoint(rec.program)
-    pairs = [(c.grads, gradients(right, c.arrays)) for c in calls]
-    wrong = [(found, truth) for found, truth in pairs if not agree(found, truth)]
-    return clipped([found for found, _ in wrong], [truth for _, truth in wrong]) if wrong else None
-
-
-def factor(name: str, call: Call) -> float:
-    """The value of a factor of this name for one call; 1 for the empty name."""
-    return FACTORS[name](*call.arrays["weights"].shape) if name else 1.0
+def factors(program: Program, call: Call) -> dict[str, float]:
+    """What a whole gradient, a block of it, or a loss may be off by, by name: of T, B and the other sizes."""
+    sizes: dict[str, int] = {}
+    for a in program.arrays:
+        if a.name in call.arrays and not a.index:
+            sizes |= zip(map(size_of, a.labels), np.shape(call.arrays[a.name]), strict=True)
+    t, b = sizes.pop(TIME), sizes.pop(BATCH)
+    found = {name: value(t, b) for name, value in FACTORS.items()}
+    return {
+        "": 1.0,
+        **found,
+        **{w: n for w, n in sizes.items()},
+        **{f"1/{w}": 1 / n for w, n in sizes.items()},
+    }
 
 
 def calls_of(fn: Adapted, cases: Sequence[Arrays]) -> list[Call]:
@@ -138,30 +141,3 @@ def close(found: Any, expected: Any) -> bool:
     tolerance = AGREE_SINGLE if found.dtype == np.float32 else AGREE
     with np.errstate(all="ignore"):
         return bool(np.abs(found - expected).max(initial=0.0) <= tolerance * scale)
-
-
-def clipped(found: Sequence[Mapping[str, Any]], truth: Sequence[Mapping[str, Any]]) -> str | None:
-    """Whether the numbers are the right ones after an elementwise or a norm clip, and at which threshold."""
-    threshold = max(np.abs(g[k]).max(initial=0.0) for g in found for k in g)
-    if not threshold:
-        return "the gradient is zero throughout [zero]"
-    if all(
-        agree(g, {k: np.clip(v, -threshold, threshold) for k, v in t.items()})
-        for g, t in zip(found, truth, strict=True)
-    ):
-        return f"the gradient is clipped to ±{threshold:g} element by element before it is returned [clipped]"
-    norms = [_norm(g, g) for g in found]
-    threshold = max(norms)
-    scaled = [
-        {k: v * min(1.0, threshold / _norm(t, g)) for k, v in t.items()}
-        for g, t in zip(found, truth, strict=True)
-    ]
-    if all(agree(g, s) for g, s in zip(found, scaled, strict=True)):
-        return f"the gradient is clipped to the global norm {threshold:g} before it is returned [clipped]"
-    return None
-
-
-@np.errstate(over="ignore")
-def _norm(values: Mapping[str, Any], keys: Mapping[str, Any]) -> float:
-    """The norm over the blocks that the function returns."""
-    return float(np.sqrt(sum(float(np.sum(np.square(values[k]))) for k in keys if k in values))) or 1.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from bptt_verify.check import Arrays
 from bptt_verify.derivation import adjoint
 from bptt_verify.language import Recurrence
 from bptt_verify.mutants import mutants
-from bptt_verify.mutants.models import Model, models
+from bptt_verify.mutants.models import Model, models, other_returns
 from bptt_verify.program import Program, evaluate
-from bptt_verify.verify.diagnosis import FACTORS, Call, agree, factor, gradients
+from bptt_verify.verify.diagnosis import Call, agree, factors, gradients
 
 AGREE, AGREE_SINGLE = 1e-8, 1e-5  # of losses, relative
 
@@ -33,10 +34,12 @@ def model_named(rec: Recurrence, calls: Sequence[Call]) -> str | None:
     str or None
         None where the loss is that of the recurrence, up to a factor, or of no model that is known.
     """
-    if _factor_between(calls, [loss(rec.program, c.arrays) for c in calls]) is not None:
+    of_calls = [factors(rec.program, c) for c in calls]
+    if _factor_between(calls, [loss(rec.program, c.arrays) for c in calls], of_calls) is not None:
         return None
     for model in others(rec):
-        times = _factor_between(calls, [loss(model.program, model.given(c.arrays)) for c in calls])
+        losses = [loss(model.program, model.given(c.arrays)) for c in calls]
+        times = _factor_between(calls, losses, of_calls)
         if times is not None:
             return (
                 f"the function computes another model: it {model.description}. {_rest(model, calls, times)}"
@@ -46,7 +49,7 @@ def model_named(rec: Recurrence, calls: Sequence[Call]) -> str | None:
 
 def gradient_of_another(rec: Recurrence, calls: Sequence[Call]) -> str | None:
     """The other model that the gradient belongs to, where the loss is right."""
-    for model in others(rec):
+    for model in chain(other_returns(rec.program), others(rec)):
         if gradient_fits(adjoint(model.program), model, calls):
             return f"the gradient is the right one of another model, which {model.description} [{model.name}]"
     return None
@@ -77,12 +80,13 @@ def is_single(call: Call) -> bool:
     return any(g.dtype == np.float32 for g in call.grads.values())
 
 
-def _factor_between(calls: Sequence[Call], expected: Sequence[float]) -> str | None:
+def _factor_between(
+    calls: Sequence[Call], expected: Sequence[float], of_calls: Sequence[Mapping[str, float]]
+) -> str | None:
     """The factor, by name, that every loss is off by: "" for none, None if there is no such factor."""
-    for name in ("", *FACTORS):
-        if all(
-            same_loss(c.loss, e * factor(name, c), is_single(c)) for c, e in zip(calls, expected, strict=True)
-        ):
+    seen = list(zip(calls, expected, of_calls, strict=True))
+    for name in of_calls[0]:
+        if all(same_loss(c.loss, e * of[name], is_single(c)) for c, e, of in seen):
             return name
     return None
 
@@ -94,7 +98,7 @@ def gradient_fits(program: Program, model: Model, calls: Sequence[Call], times: 
 
 def _scaled(program: Program, model: Model, call: Call, times: str) -> dict[str, Any]:
     found = model.returned(gradients(program, model.given(call.arrays)))
-    return {k: v * factor(times, call) for k, v in found.items()}
+    return {k: v * factors(program, call)[times] for k, v in found.items()}
 
 
 def _rest(model: Model, calls: Sequence[Call], times: str) -> str:

@@ -1,0 +1,217 @@
+"""Slips of the pen in one equation of the backward pass. They are many, and each is rare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import sympy as sp
+
+from bptt_verify.mutants.mutant import Mutant, backward, rewritten, states, text_of, with_equations
+from bptt_verify.program import TIME, Contract, Pointwise, Program, Ref, formula, spelled, symbol
+from bptt_verify.program.functions import FUNCTIONS, relu, sigmoid, step
+from bptt_verify.program.surgery import reading
+
+
+def other_slope(program: Program) -> Iterator[Mutant]:
+    """The slope of a function is applied twice, is that of another, or lacks a part."""
+    for f, out in _functions(program):
+        s, u = symbol(out), symbol(f.operands[0])
+        if f.expr.func is sp.tanh:
+            right, others = 1 - s**2, {"that of a sigmoid": s * (1 - s), "written without the square": 1 - s}
+        elif f.expr.func is sigmoid:
+            right, others = s * (1 - s), {"that of tanh": 1 - s**2, "without 1 - s": s, "1 - s only": 1 - s}
+        elif f.expr.func is relu:
+            right, others = step(u), {"missing": sp.Integer(1), "that of tanh": 1 - s**2}
+        else:
+            continue
+        for words, other in {**others, "applied twice": right**2}.items():
+            changed = _with_slope(program, right, other, (out, f.operands[0]))
+            if changed:
+                text = f"the slope of {f.expr.func.__name__} for {f.name} is {words}"
+                yield Mutant(f"slope for {f.name}: {words}", text, with_equations(program, *changed))
+
+
+def _functions(program: Program) -> Iterator[tuple[Pointwise, Ref]]:
+    late = {e.name for e in backward(program)}
+    for e in program.equations:
+        if isinstance(e, Pointwise) and e.expr.func in FUNCTIONS and e.name not in late:
+            yield e, Ref(e.name, e.labels)
+
+
+def _with_slope(program: Program, right: sp.Expr, other: sp.Expr, refs: tuple[Ref, ...]) -> list[Pointwise]:
+    """The backward equations that have this slope as a factor, with another in its place."""
+    wanted = list(sp.Mul.make_args(right))
+    changed = []
+    for e in backward(program):
+        terms, hit = [], False
+        for term in sp.Add.make_args(e.expr) if isinstance(e, Pointwise) else ():
+            factors = list(sp.Mul.make_args(term))
+            if all(w in factors for w in wanted):
+                hit = True
+                term = term / right * other
+            terms.append(term)
+        if hit and isinstance(e, Pointwise):
+            changed.append(rewritten(e, sp.Add(*terms), (*e.operands, *refs)))
+    return changed
+
+
+def earlier_adjoint(program: Program) -> Iterator[Mutant]:
+    """A product takes an adjoint before it was multiplied by the slope or the gate."""
+    late = {e.name: e for e in backward(program)}
+    for e in late.values():
+        for r in e.operands if isinstance(e, Contract) else ():
+            source = late.get(r.name)
+            for before in source.operands if isinstance(source, Pointwise) else ():
+                if before.name in late and not before.shift and len(before.labels) == len(r.labels):
+                    if not all(t.has(symbol(before)) for t in sp.Add.make_args(source.expr)):
+                        continue
+                    changed = reading(
+                        e, {o: replace(o, name=before.name) if o == r else o for o in e.operands}
+                    )
+                    text = (
+                        f"{e.name} uses {spelled(before)} where {r.name}_t belongs: what multiplies it in "
+                        f"{formula(source)} is left out there (slope or gate)"
+                    )
+                    name = f"{before.name} for {r.name} in {e.name}"
+                    yield Mutant(name, text, with_equations(program, changed))
+
+
+def late_carry(program: Program) -> Iterator[Mutant]:
+    """The carried adjoint is added after the slope instead of before it."""
+    carried = {c.value for c in program.carries if c.shift > 0}
+    sums = {
+        e.name: [r for r in e.operands if r.name in carried and r.shift > 0]
+        for e in backward(program)
+        if isinstance(e, Pointwise) and e.expr.is_Add
+    }
+    for e in backward(program):
+        for r in e.operands if isinstance(e, Pointwise) else ():
+            for c in sums.get(r.name, []):
+                if r.shift or not isinstance(e, Pointwise):
+                    continue
+                expr = e.expr.xreplace({symbol(r): symbol(r) - symbol(c)}) + symbol(c)
+                changed = rewritten(e, expr, (*e.operands, c))
+                text = f"{spelled(c)} is added to {e.name} after the slope, and not to {r.name} before it"
+                yield Mutant(f"{c.name} after the slope in {e.name}", text, with_equations(program, changed))
+
+
+def wrong_direction(program: Program) -> Iterator[Mutant]:
+    """The backward loop runs forwards, or adds up what it carries."""
+    late = [c for c in program.carries if c.shift > 0]
+    if not late:
+        return
+    names = {c.value for c in late}
+
+    def turned(r: Ref) -> Ref:
+        return replace(r, shift=-1) if r.name in names and r.shift > 0 else r
+
+    yield Mutant(
+        "backward loop runs forwards",
+        "the backward loop runs forwards in time: the adjoint is carried from step t-1 to step t",
+        replace(
+            program,
+            equations=tuple(reading(e, {r: turned(r) for r in e.operands}) for e in program.equations),
+            carries=tuple(replace(c, shift=-1) if c in late else c for c in program.carries),
+        ),
+    )
+    for c in late:
+        e = program.equation[c.value]
+        whole = Ref(f"{e.name}_alone", e.labels)
+        again = Ref(e.name, e.labels, 1)
+        total = Pointwise(e.name, e.labels, symbol(whole) + symbol(again), (whole, again))
+        equations = [
+            x
+            for old in program.equations
+            for x in ((replace(old, name=whole.name), total) if old is e else (old,))
+        ]
+        text = f"the carried adjoint {e.name} accumulates over the steps (+= where = belongs)"
+        yield Mutant(f"{e.name} accumulates", text, replace(program, equations=tuple(equations)))
+
+
+def overwritten_state(program: Program) -> Iterator[Mutant]:
+    """All stored states are one array, so that the backward pass finds the last one everywhere."""
+    ends = {c.value: c.end for c in program.carries if c.shift < 0}
+    for value, end in ends.items():
+
+        def last(r: Ref, value: str = value, end: str = end) -> Ref:
+            return Ref(end, r.labels[1:]) if r.name == value and r.labels[:1] == (TIME,) else r
+
+        changed = [
+            reading(e, {r: last(r) for r in e.operands})
+            for e in backward(program)
+            if any(r.name == value for r in e.operands)
+        ]
+        if changed:
+            text = f"the stored states {value} are one array that is overwritten: all are the last state"
+            yield Mutant(f"{value} overwritten", text, with_equations(program, *changed))
+
+
+def slip(program: Program) -> Iterator[Mutant]:
+    """In one equation a factor or a term is missing, has the wrong sign, or is one minus itself."""
+    for e in backward(program):
+        if not isinstance(e, Pointwise):
+            continue
+        seen: set[sp.Expr] = {e.expr}
+        for words, expr, operands in _slips(program, e):
+            if expr not in seen and expr != 0:
+                seen.add(expr)
+                wrong = rewritten(e, expr, operands)
+                text = f"{words} in {formula(e)}"
+                yield Mutant(f"slip: {words} in {e.name}", text, with_equations(program, wrong))
+
+
+def _slips(program: Program, e: Pointwise) -> Iterator[tuple[str, sp.Expr, tuple[Ref, ...]]]:
+    for r in e.operands:
+        if r.name.endswith("_bar"):
+            continue
+        s = symbol(r)
+        yield f"the factor {spelled(r)} is missing", _without_factor(e.expr, s), e.operands
+        if _is_gate(program, r):
+            yield f"1 - {spelled(r)} stands for {spelled(r)}", e.expr.xreplace({s: 1 - s}), e.operands
+        for other in _like(program, r):
+            text = f"{spelled(other)} stands for {spelled(r)}"
+            yield text, e.expr.xreplace({s: symbol(other)}), (*e.operands, other)
+    for part in sorted(e.expr.atoms(sp.Add), key=str):
+        whole = part == e.expr
+        for term in part.args:
+            told = text_of(e, term)
+            yield f"the term {told} has the wrong sign", e.expr.xreplace({part: part - 2 * term}), e.operands
+            if not whole:
+                yield f"the term {told} is missing", e.expr.xreplace({part: part - term}), e.operands
+        if not whole:
+            yield f"the factor {text_of(e, part)} is missing", _without_factor(e.expr, part), e.operands
+    if e.expr.is_Mul:
+        yield "the sign is wrong", -e.expr, e.operands
+
+
+def _is_gate(program: Program, r: Ref) -> bool:
+    made = program.equation.get(r.name)
+    return isinstance(made, Pointwise) and made.expr.func is sigmoid
+
+
+def _without_factor(expr: sp.Expr, gone: sp.Expr) -> sp.Expr:
+    """The expression where one factor, in each product that has it, is 1."""
+    terms = []
+    for term in sp.Add.make_args(expr):
+        factors = list(sp.Mul.make_args(term))
+        if gone in factors and len(factors) > 1:
+            factors.remove(gone)
+        terms.append(sp.Mul(*factors))
+    return sp.Add(*terms)
+
+
+def _like(program: Program, r: Ref) -> Iterator[Ref]:
+    """Values that are made by the same function: the other gates."""
+    own = program.equation.get(r.name)
+    if isinstance(own, Pointwise) and own.expr.func in FUNCTIONS and r.name not in states(program):
+        for e in program.equations:
+            same = (
+                isinstance(e, Pointwise) and e.expr.func is own.expr.func and len(e.labels) == len(r.labels)
+            )
+            if (
+                same
+                and e.name != r.name
+                and [x.rstrip("'") for x in e.labels] == [x.rstrip("'") for x in r.labels]
+            ):
+                yield Ref(e.name, r.labels)

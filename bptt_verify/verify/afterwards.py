@@ -1,0 +1,83 @@
+"""What was done to a right gradient before it was returned: a clip, or a penalty added to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bptt_verify.derivation import adjoint
+from bptt_verify.language import Recurrence
+from bptt_verify.verify.diagnosis import Call, agree, close, gradients
+
+Gradients = Mapping[str, Any]
+
+
+def changed_afterwards(rec: Recurrence, calls: Sequence[Call]) -> str | None:
+    """What was done to the right gradient, if that is all that is wrong."""
+    right = adjoint(rec.program)
+    pairs = [(c, gradients(right, c.arrays)) for c in calls]
+    wrong = [(c, truth) for c, truth in pairs if not agree(c.grads, truth)]
+    if not wrong:
+        return None
+    found, truths = [c.grads for c, _ in wrong], [truth for _, truth in wrong]
+    return zero(found) or clipped(found, truths) or penalised(rec, pairs)
+
+
+def zero(found: Sequence[Gradients]) -> str | None:
+    """Whether nothing is returned but zeros."""
+    nothing = all(not np.any(g[k]) for g in found for k in g)
+    return "the gradient is zero throughout [zero]" if nothing else None
+
+
+def clipped(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | None:
+    """Whether wrong blocks are clipped element by element, or all by their norm, or each by its own."""
+    pairs = list(zip(found, truth, strict=True))
+    wrong = {k for f, t in pairs for k in f if k in t and not close(f[k], t[k])}
+    threshold = max(float(np.abs(f[k]).max(initial=0.0)) for f in found for k in wrong if k in f)
+    if all(
+        agree(f, {k: np.clip(t[k], -threshold, threshold) if k in wrong else t[k] for k in t})
+        for f, t in pairs
+    ):
+        return f"the gradient is clipped to ±{threshold:g} element by element before it is returned [clipped]"
+    threshold = max(_norm(f, f) for f in found)
+    if all(agree(f, _scaled(t, threshold / _norm(t, f))) for f, t in pairs):
+        return f"the gradient is clipped to the global norm {threshold:g} before it is returned [clipped]"
+    for k in sorted(wrong):
+        threshold = max(_norm(f, [k]) for f in found if k in f)
+        if not all(close(f[k], t[k] * min(1.0, threshold / _norm(t, [k]))) for f, t in pairs if k in f):
+            return None
+    return "each gradient is clipped by its own norm before it is returned [clipped one by one]"
+
+
+def _scaled(truth: Gradients, times: float) -> dict[str, Any]:
+    return {k: v * min(1.0, times) for k, v in truth.items()}
+
+
+@np.errstate(over="ignore")
+def _norm(values: Gradients, keys: Any) -> float:
+    """The norm over the blocks that the function returns."""
+    return float(np.sqrt(sum(float(np.sum(np.square(values[k]))) for k in keys if k in values))) or 1.0
+
+
+def penalised(rec: Recurrence, pairs: Sequence[tuple[Call, Gradients]]) -> str | None:
+    """Whether the same multiple of each wrong parameter was added to its gradient: weight decay."""
+    wrong = {k for c, t in pairs for k in c.grads if k in t and not close(c.grads[k], t[k])}
+    if not wrong <= set(rec.params):
+        return None
+    call, truth = pairs[0]
+    first = sorted(wrong)[0]
+    weights = call.arrays[first]
+    times = (
+        float(np.sum((call.grads[first] - truth[first]) * weights) / np.sum(weights**2))
+        if np.any(weights)
+        else 0.0
+    )
+    if times and all(
+        agree(c.grads, {k: v + times * c.arrays[k] if k in wrong else v for k, v in t.items()})
+        for c, t in pairs
+    ):
+        listed = ", ".join(sorted(wrong))
+        return f"{times:g} times the parameter is added to the gradient of {listed}: weight decay [penalty]"
+    return None
