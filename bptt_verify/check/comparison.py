@@ -22,7 +22,7 @@ from bptt_verify.check.problem import (
     signs,
     unit,
 )
-from bptt_verify.check.roughness import roughness
+from bptt_verify.check.roughness import roughness, rounds
 
 RELATIVE = 1e-9  # an error this small, relative to the block's largest entry, is never called a mistake
 EVERY_ELEMENT = 600  # blocks up to this size are compared in every element
@@ -32,7 +32,7 @@ WORK, FEWEST = (
 )  # fewer, but not below the latter, where the inputs are large: elements times inputs
 SAMPLED, SAMPLED_DIFFERENCES = 200, 12  # elements compared otherwise, and by finite differences
 DIRECTIONS, DIRECTIONS_DIFFERENCES = 4, 3
-USELESS = 0.02  # a finite difference whose error is this part of the largest one is not used
+USELESS = 0.01  # a finite difference whose error is this part of the largest one is not used
 ROUNDED = 1e-6  # what a function in double precision may lose to rounding of its own and still be right
 BLURRED = 1e-2  # a noise floor above this part of the scale leaves nothing to compare
 
@@ -271,8 +271,10 @@ def _confirmed(
     if method == "finite differences":
         slack = slopes.claim_slack(point.grads[block], arrays, block, bench.precision)
         seen = slopes.remainder(bench.problem.loss, arrays, probe, found * size, wobble, slack)
-        if seen.outcome != "wrong":
+        state, why = _systematic(bench, point, probe, method, gap, scale, moved, wobble)
+        if seen.outcome != "wrong" and state == "wrong":
             return "undecided", "finite differences alone do not refute"
+        return state, why
     return _systematic(bench, point, probe, method, gap, scale, moved, wobble)
 
 
@@ -289,6 +291,9 @@ def _systematic(
     slopes_at = exactly if exact else scatter.differences(bench.problem, wobble)
     away = min(scatter.AWAY, 0.05 * bench.precision.eps * scale / moved) if moved else scatter.AWAY
     away = max(away, 16 * bench.precision.eps)
+    limit = 5 * BLURRED if bench.precision.eps > 1e-10 else ROUNDED
+    if not exact and rounds(bench.problem.loss, point.arrays, bench.rng):
+        away, limit = scatter.FURTHER, BLURRED
     together = scatter.REPEATS // 2 if exact else 1
     errors = scatter.errors_nearby(
         bench.fn, bench.problem, point.arrays, probe, slopes_at, bench.rng, away, together
@@ -300,7 +305,7 @@ def _systematic(
     if gap > 1e3 * magnitude(errors) and gap > ROUNDED * scale * magnitude(probe[1]):
         return "wrong", "the error is at this point alone: does it depend on earlier calls?"
     spread = magnitude(errors) / (magnitude(probe[1]) * scale) if scale else np.inf
-    if gap <= 4 * magnitude(errors) and spread < (5 * BLURRED if bench.precision.eps > 1e-10 else ROUNDED):
+    if gap <= 4 * magnitude(errors) and spread < limit:
         return "right", f"rounding limits the comparison to {spread:.1g}"
     if exact and gap > 10 * _single_precision(bench, point, probe, scale, moved):
         return "wrong", f"the error scatters by {spread:.1g} of the block's scale: noise, or half precision"

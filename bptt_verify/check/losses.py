@@ -12,7 +12,7 @@ from bptt_verify.check.contract import Visit
 from bptt_verify.check.observations import sizes
 from bptt_verify.check.problem import Arrays, magnitude, real_loss, signs, unit
 from bptt_verify.check.reference import difference_slopes
-from bptt_verify.check.scatter import AWAY, REPEATS
+from bptt_verify.check.scatter import REPEATS, distance
 from bptt_verify.verdict import Evidence, Finding, Verdict
 
 
@@ -42,8 +42,9 @@ def _error(bench: Bench, v: Visit) -> float:
 def _stays(bench: Bench, v: Visit) -> bool:
     """Whether the difference is there at nearby points too, and not scattering rounding."""
     errors = []
+    away = distance(bench.problem, v.case.arrays, bench.rng)
     for _ in range(REPEATS):
-        point = noise.nearby(v.case.arrays, AWAY, bench.rng)
+        point = noise.nearby(v.case.arrays, away, bench.rng)
         result = contract.call(bench.fn, contract.copies(point))
         if result.failure is None and result.loss.ndim == 0:
             errors.append(float(result.loss) - real_loss(bench.problem.loss, point))

@@ -9,10 +9,12 @@ import numpy as np
 from bptt_verify.check import contract, noise
 from bptt_verify.check.problem import Array, Arrays, GradientFunction, Problem
 from bptt_verify.check.reference import Probe, difference_slopes
+from bptt_verify.check.roughness import rounds
 
 REPEATS = 8
 PLAIN = 1e3  # standard deviations that an error measures at half of the points where these are enough
 AWAY = 1e-4  # relative distance of a nearby point: rounding errors there are drawn anew
+FURTHER = 1e-2  # the same where the reference itself rounds, to float16 perhaps
 
 Slopes = Callable[[Sequence[Arrays], Probe], Array]  # at each of several points
 
@@ -25,6 +27,11 @@ def differences(problem: Problem, wobble: float) -> Slopes:
         return float(found.values[0]) if found.trusted[0] else np.nan
 
     return lambda points, probe: np.array([slope(a, probe) for a in points])
+
+
+def distance(problem: Problem, arrays: Arrays, rng: np.random.Generator) -> float:
+    """How far away points must be for rounding inside the reference loss to be drawn anew."""
+    return FURTHER if rounds(problem.loss, arrays, rng) else AWAY
 
 
 def errors_nearby(
@@ -67,5 +74,6 @@ def persists(
 
     False also when the reference cannot tell at most of them. ``wobble`` is the noise of the loss.
     """
-    errors = errors_nearby(fn, problem, arrays, probe, differences(problem, wobble), rng)
+    away = distance(problem, arrays, rng)
+    errors = errors_nearby(fn, problem, arrays, probe, differences(problem, wobble), rng, away)
     return len(errors) >= REPEATS // 2 and noise.systematic(list(errors))

@@ -70,6 +70,8 @@ def mutate(g, bug, steps):
         g["h0"] = 0 * g["h0"]
     if bug == "turned":
         g["W_hh"] = g["W_hh"].T
+    if bug == "101":
+        g["b_h"] = 1.01 * g["b_h"]
     if bug == "1e-6":
         g["W_hx"][1, 2] *= 1 + 1e-6
     if bug == "nan":
@@ -300,14 +302,41 @@ def test_plain_loss_falls_back_to_finite_differences():
     assert finding(evidence["finite differences"], "W_hh").step == 2
 
 
-def test_right_gradient_is_not_refuted_by_a_loss_that_rounds_to_float32():
-    def rounded(a):
-        return elman_loss({**a, "W_hh": a["W_hh"].astype(np.complex64)})
+def rounded(dtype, names, a):
+    """The loss where some inputs lose digits: a staircase, whose last float64 digits say nothing."""
+    real = {k: np.real(v) for k, v in a.items()}
+    return float(elman_loss({k: v.astype(dtype).astype(float) if k in names else v for k, v in real.items()}))
 
+
+def accumulated(a):
+    """The loss summed up in float32, and then something added that is no float32 number."""
+    _, outputs = forward({k: np.real(v) for k, v in a.items()})
+    total = np.zeros((), np.float32)
+    for w, o, y in zip(a["weights"], outputs, np.real(a["y"]), strict=True):
+        total += np.sum(np.real(w) * np.sum((o - y) ** 2, axis=1))
+    return 0.5 * float(total) + 1e-3 * np.pi
+
+
+COARSE = {
+    "one parameter in float32": partial(rounded, np.float32, ("W_hh",)),
+    "everything in float32": partial(rounded, np.float32, (*PARAMS, "x", "h0")),
+    "inputs in float16": partial(rounded, np.float16, ("x",)),
+    "a sum in float32": accumulated,
+    "an offset, and a parameter in float32": lambda a: 1e4 + rounded(np.float32, ("W_hh",), a),
+    "complex64": lambda a: elman_loss({**a, "W_hh": a["W_hh"].astype(np.complex64)}),
+}
+
+
+@pytest.mark.parametrize("loss", COARSE)
+def test_losses_of_few_digits_refute_no_right_gradient_and_do_refute_wrong_ones(loss):
     sizes = ((1, 2), (3, 1))
-    problem = replace(PROBLEM, loss=rounded, provides_loss=False, draw=partial(draw, sizes=sizes))
-    evidence, verdict, _ = judge(elman, problem)
-    assert verdict != "refuted", evidence
+    problem = replace(
+        PROBLEM, loss=COARSE[loss], provides_loss=False, at_step=None, draw=partial(draw, sizes=sizes)
+    )
+    for seed in (0, 1, 2):
+        evidence, verdict, _ = judge(elman, problem, seed)
+        assert verdict == "verified", evidence
+    assert judge(partial(elman, bug="101"), problem)[1] == "refuted"
 
 
 # --- mistakes --------------------------------------------------------------------------------------------

@@ -13,9 +13,11 @@ from bptt_verify.check import (
     systematic,
     working_precision,
 )
+from bptt_verify.check.kinks import at_kink
 from bptt_verify.check.noise import DOUBLE, HALF, SINGLE
 from bptt_verify.check.observations import observe
 from bptt_verify.check.reference import kinked
+from bptt_verify.check.roughness import noise_level, roughness
 from bptt_verify.check.slopes import remainder
 
 
@@ -90,6 +92,57 @@ def test_loss_noise_grows_with_the_loss():
     p, rng = here(), np.random.default_rng(0)
     assert loss_noise(smooth, p, DOUBLE, rng) < 1e-13
     assert 1e-12 < loss_noise(lambda q: 1e4 + smooth(q), p, DOUBLE, rng) < 1e-10
+
+
+@pytest.mark.parametrize("sigma", [1e-12, 1e-8, 1e-4])
+def test_the_rest_of_a_polynomial_tells_noise_from_curvature(sigma):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        t = rng.uniform(-1, 1, 11)
+        seen = noise_level(t, np.sin(5e-3 * t) + 7 * (5e-3 * t) ** 2 + sigma * rng.normal(size=11))
+        assert 0.3 * sigma < seen < 3 * sigma
+
+
+def test_roughness_of_smooth_losses_is_their_rounding():
+    p = here()
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        assert roughness(smooth, p, "a", rng) < 1e-13
+        assert roughness(lambda q: 1e4 + smooth(q), p, "a", rng) < 1e-10
+
+
+@pytest.mark.parametrize(("dtype", "low", "high"), [(np.float32, 1e-8, 1e-5), (np.float16, 1e-4, 1e-1)])
+def test_roughness_sees_a_staircase_along_the_block_that_is_rounded(dtype, low, high):
+    p = here()
+    loss = lambda q: smooth({**q, "a": q["a"].astype(dtype).astype(float)})  # noqa: E731
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        assert loss_noise(loss, p, DOUBLE, rng) < 1e-13
+        assert low < roughness(loss, p, "a", rng) < high
+        assert roughness(loss, p, "b", rng) < 1e-13
+
+
+def test_roughness_sees_an_accumulator_that_loses_a_small_block():
+    p = here()
+    lost = lambda q: float(np.float32(smooth(q) + 1e-12 * np.sum(q["c"]))) + np.pi  # noqa: E731
+    p["c"] = np.ones(2)
+    for seed in range(20):
+        assert 1e-7 < roughness(lost, p, "c", np.random.default_rng(seed)) < 1e-5
+
+
+def test_a_kink_is_no_roughness():
+    p = {"a": np.array([0.0, 1.0])}
+    assert roughness(lambda q: np.sum(np.abs(q["a"])), p, "a", np.random.default_rng(0)) < 1e-14
+
+
+def test_kinks_are_seen_at_the_point_only():
+    rng = np.random.default_rng(0)
+    loss = lambda q: np.sum(np.maximum(q["a"], 0)) + np.sum(np.sin(q["b"]))  # noqa: E731
+    b = rng.normal(size=3)
+    for at, answer in (([0.0, 1.0], True), ([0.0, 0.0], True), ([1e-3, 1.0], False), ([2.0, -1.0], False)):
+        assert at_kink(loss, {"a": np.array(at), "b": b}, ("a", "b"), rng) is answer
+        assert not at_kink(loss, {"a": np.array(at), "b": b}, ("b",), rng)
+    assert not any(at_kink(smooth, here(np.random.default_rng(s)), ("a", "b"), rng) for s in range(50))
 
 
 def test_working_precision():
