@@ -15,7 +15,7 @@ from bptt_verify.errors import UsageError
 from bptt_verify.testing.examples import Inputs
 from bptt_verify.verdict import Evidence
 from bptt_verify.verify.adapters import Adapted, adapted
-from bptt_verify.verify.checks import loss_problem
+from bptt_verify.verify.plainlosses import loss_problem
 from bptt_verify.verify.problems import drawn
 
 SEEDS = st.integers(0, 2**32 - 1)

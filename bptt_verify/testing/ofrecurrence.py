@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 from hypothesis.strategies import SearchStrategy
 
-from bptt_verify.check import Case, Problem
+from bptt_verify.check import Arrays, Case, Problem
 from bptt_verify.estimators import Full, Randomized
 from bptt_verify.language import Recurrence
 from bptt_verify.oracle import Truncation
 from bptt_verify.testing.examples import Example, Limits, drawn_examples
 from bptt_verify.verdict import Evidence
-from bptt_verify.verify import causes
-from bptt_verify.verify.adapters import Adapted, adapted
+from bptt_verify.verify.adapters import adapted
 from bptt_verify.verify.arguments import known_arrays, not_sent
 from bptt_verify.verify.cases import least_sizes
-from bptt_verify.verify.diagnosis import diagnosis
+from bptt_verify.verify.causes import gradient_cause, truncation_cause, truncation_instead
+from bptt_verify.verify.diagnosis import calls_of, diagnosis, one_mistake
+from bptt_verify.verify.feedbacks import feedback_named
+from bptt_verify.verify.keptterms import observed
 from bptt_verify.verify.longcases import reach
 from bptt_verify.verify.outcomes import (
     KEEP,
@@ -35,6 +37,7 @@ from bptt_verify.verify.schedules import law_of
 from bptt_verify.verify.truncation import check_truncated
 
 FULL = Full()
+FEW = 8  # parameters up to which pairs of mistakes are looked through: there are about as many squared
 REACHES = 3  # examples that are asked whether they tell a truncation from its neighbours
 TELLING = ((2, 1, 1.0), (5, 3, 1.0), (9, 2, 1.7), (4, 2, 1.0))  # T, B and gain of the inputs of a diagnosis
 
@@ -99,19 +102,22 @@ class OfRecurrence:
         return [e.case(self.rec) for e in self.examples()]
 
     def cause(self, fn: Any, example: Example) -> str | None:
-        """Which known mistake gives the numbers: on telling inputs, or else on the example."""
-        return self._cause(fn, self.samples()) or self._cause(fn, [self.case(example)])
-
-    def _cause(self, fn: Adapted, cases: Sequence[Case]) -> str | None:
-        problem = self.problem(fn, cases)
-        rng = np.random.default_rng(0)
+        """Which known mistake gives the numbers: on telling inputs and the example, or on that alone."""
+        cases = [*self.samples(), self.case(example)]
+        problem, rng = self.problem(fn, cases), np.random.default_rng(0)
         arrays = [c.arrays for c in problem.draw(rng)]
         if not isinstance(self.estimator, Full):
-            return causes.truncation_cause(self.rec, fn, problem, arrays, self.estimator, rng)
-        whole = getattr(causes, "gradient_cause", None)
-        if whole is not None:
-            return whole(self.rec, fn, problem, arrays)  # type: ignore[no-any-return]
-        return diagnosis(self.rec, fn, arrays) or causes.truncation_instead(self.rec, fn, problem, arrays)
+            return truncation_cause(self.rec, fn, problem, arrays, self.estimator, rng)
+        return self._cause(fn, problem, arrays) or diagnosis(self.rec, fn, arrays[-1:])
+
+    def _cause(self, fn: Any, problem: Problem, arrays: list[Arrays]) -> str | None:
+        """As for ``check_gradient``; of a recurrence with many parameters without two mistakes at once."""
+        if len(self.rec.params) <= FEW:
+            return gradient_cause(self.rec, fn, problem, arrays)
+        calls = calls_of(fn, arrays)
+        named = feedback_named(self.rec, calls) or one_mistake(self.rec, calls)
+        kept = observed(self.rec, fn, problem, arrays, Full())
+        return named or truncation_instead(kept, partly=False)
 
     def notes(self, fn: Any) -> tuple[str, ...]:
         """What the function was not sent."""

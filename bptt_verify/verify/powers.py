@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from bptt_verify.check import Arrays
-from bptt_verify.derivation import adjoint
 from bptt_verify.errors import UsageError
+from bptt_verify.estimators import Full, Randomized
 from bptt_verify.language import Recurrence, outward
-from bptt_verify.mutants import mutants
-from bptt_verify.program import Program, evaluate
-from bptt_verify.verify.adapters import Adapted
+from bptt_verify.oracle import Truncation
 from bptt_verify.verify.arguments import seeded
 from bptt_verify.verify.cases import recurrence_cases
-from bptt_verify.verify.gradcheckers import gradient_checker
-from bptt_verify.verify.problems import recurrence_problem
+from bptt_verify.verify.gradcheckers import Checker, gradient_checker
+from bptt_verify.verify.longcases import truncation_cases
+from bptt_verify.verify.mistakes import Gradient, Known, Mistake, Returned, of_recurrence
+from bptt_verify.verify.tasks import estimator_of, refuse_with_loss
+from bptt_verify.verify.wrongnumbers import of_loss
+from bptt_verify.verify.wrongtruncations import of_truncation
 
 Outcome = Literal["caught", "missed", "equivalent"]
 Check = Callable[[Callable[..., Any]], Any]
@@ -108,14 +109,17 @@ class Power:
 
 def power(
     check: Check | Mapping[str, Any] | str,
-    rec: Recurrence,
+    against: Recurrence | Callable[..., Any],
     *,
-    inputs: Mapping[str, Any] | None = None,
+    inputs: Any = None,
+    estimator: Truncation | None = None,
+    gradient: Callable[..., Any] | None = None,
     rng: int | np.random.Generator | None = None,
 ) -> Power:
-    """Which wrong gradients of a recurrence a test would let pass.
+    """Which wrong gradients a test would let pass.
 
-    The test is tried on the right gradient, and on every known mistake at every place of this recurrence.
+    The test is tried on the right gradient, and on every known mistake: at every place of a recurrence; in
+    the terms that a truncation keeps, and in its runs back; or in the numbers of a plain loss's gradient.
 
     Parameters
     ----------
@@ -126,9 +130,17 @@ def power(
         Or tolerances of central differences, ``{"rtol": 1e-4, "atol": 1e-6, "eps": 1e-6}``. Or one of
         ``"scipy"`` (``check_grad``, below 1e-5), ``"torch"`` (``autograd.gradcheck``) and ``"jax"``
         (``check_grads``), with arguments as ``{"tool": "torch", "atol": 1e-4}``.
-    rec : Recurrence
-    inputs : dict of arrays, optional
-        Where the tolerances or the tool are tried; drawn if left out. A callable has its own.
+    against : Recurrence, or callable
+        The equations; or any ``loss(**arrays)``, with ``inputs``.
+    inputs : dict of arrays, or function of a Generator returning one, optional
+        Where the tolerances or the tool are tried; drawn if left out. A callable has its own. For a loss
+        function it is required, and says which arrays there are: mistakes are tried in those of them that are
+        floating-point.
+    estimator : Full, Window or Chunks, optional
+        What the gradient of a recurrence should be. Tolerances and tools compare with the derivative of the
+        loss, and are refused with a truncation.
+    gradient : callable, optional
+        The right gradient of a loss function, where complex steps do not go through it.
     rng : int or Generator, optional
         Seed of what is drawn.
 
@@ -144,81 +156,93 @@ def power(
     UnsupportedError
         If the tool is not installed.
     """
-    if not isinstance(rec, Recurrence):
-        raise UsageError(f"rec={rec!r:.60}; expected a Recurrence.")
     seed, generator = seeded(rng)
-    telling = [c.arrays for c in recurrence_cases(rec, generator)]
-    if callable(check):
-        if inputs is not None:
-            raise UsageError("inputs= with a function as check; expected that the function has its own.")
-        name, test = getattr(check, "__qualname__", type(check).__name__), check
-    else:
-        given = inputs if inputs is not None else next(outward(a) for a in telling if len(a["weights"]) > 2)
-        name, test = gradient_checker(check, _Mistaken(rec, adjoint(rec.program)), given)
-    right = _Mistaken(rec, adjoint(rec.program))
+    known = _known(against, inputs, estimator, gradient, generator)
+    truncated = estimator is not None and not isinstance(estimator, Full)
+    name, test = _test(check, known, inputs, not isinstance(against, Recurrence), truncated)
+    right = _Mistaken(known, known.right)
     accepted = _accepts(test, right)
     if not right.calls:
         raise UsageError(
             f"check={name}: it never called the function; expected check(fn) to call fn(**arrays)."
         )
-    attempts = tuple(_attempts(rec, test, telling))
-    return Power(f"{name} on {rec.name}", attempts, not accepted, right.calls, seed)
+    attempts = tuple(_attempted(known, m, test) for m in known.wrong)
+    return Power(f"{name} on {known.name}", attempts, not accepted, right.calls, seed)
+
+
+def _known(against: Any, inputs: Any, estimator: Any, gradient: Any, rng: np.random.Generator) -> Known:
+    """The right gradient and the wrong ones."""
+    if not isinstance(against, Recurrence):
+        refuse_with_loss(against, "mean", estimator=estimator)
+        return of_loss(against, inputs, gradient, rng)
+    if gradient is not None:
+        raise UsageError("gradient= with a recurrence; expected none, since it is derived.")
+    estimator = estimator_of(estimator)
+    if isinstance(estimator, Randomized):
+        raise UsageError(
+            f"estimator={estimator}; expected Full(), Window(tau) or Chunks(k1, k2): how a random gradient "
+            "can be wrong at each outcome of its gates is not known here."
+        )
+    if isinstance(estimator, Full):
+        return of_recurrence(against, [c.arrays for c in recurrence_cases(against, rng)])
+    telling = [c.arrays for c in truncation_cases(estimator)(against, rng)]
+    return of_truncation(against, estimator, telling)
+
+
+def _test(check: Any, known: Known, inputs: Any, plain: bool, truncated: bool) -> tuple[str, Checker]:
+    """The name of the test, and the test."""
+    if callable(check):
+        if inputs is not None and not plain:
+            raise UsageError("inputs= with a function as check; expected that the function has its own.")
+        return getattr(check, "__qualname__", type(check).__name__), check
+    if truncated:
+        raise UsageError(
+            f"check={check!r:.60}: it compares with the derivative of the loss, which a truncated gradient "
+            "is not; expected a function, such as lambda fn: check_truncated(fn, rec, estimator, rng=0)."
+        )
+    given = known.telling[0] if plain else inputs
+    if given is None:
+        given = outward(next(a for a in known.telling if len(a["weights"]) > 2))
+    return gradient_checker(check, _Mistaken(known, known.right), given)
 
 
 class _Mistaken:
-    """The gradient function of an adjoint program, right or not; it remembers how wrong it showed itself."""
+    """A gradient function, right or not; it remembers how wrong it showed itself."""
 
-    def __init__(self, rec: Recurrence, program: Program, right: Program | None = None) -> None:
-        self.rec, self.program, self.right = rec, program, right
+    def __init__(self, known: Known, gradient: Gradient) -> None:
+        self.known, self.gradient = known, gradient
         self.calls, self.shown = 0, 0.0
-        self.__name__ = self.__qualname__ = f"{rec.name}_loss_and_grad"
+        self.__name__ = self.__qualname__ = f"{known.name.rpartition(' ')[2]}_loss_and_grad"
 
-    def __call__(self, **arrays: Any) -> tuple[Any, dict[str, Any]]:
+    def __call__(self, **arrays: Any) -> Returned:
         self.calls += 1
-        ready = completed(self.rec, arrays)
-        results = _results(self.program, ready)
-        if self.right is not None:
-            self.shown = max(self.shown, difference(results, _results(self.right, ready)))
+        ready = self.known.ready(arrays)
+        loss, grads = self.gradient(ready)
+        if self.gradient is not self.known.right:
+            self.shown = max(self.shown, difference((loss, grads), self.known.right(ready)))
         reals = [v for v in map(np.asarray, arrays.values()) if v.dtype.kind == "f"]
         dtype = np.result_type(*reals) if reals else np.dtype(float)
-        loss = results.pop("loss")
-        return dtype.type(loss), {k: np.array(v, dtype=dtype) for k, v in results.items()}
+        return dtype.type(loss), {k: np.array(v, dtype=dtype) for k, v in grads.items()}
 
 
-def completed(rec: Recurrence, arrays: Mapping[str, Any]) -> Arrays:
-    """The arrays of a call, checked; with zero states and the weights of a mean where they are left out."""
-    stands_for = Adapted(power, frozenset(arrays))
-    return next(iter(recurrence_problem(rec, stands_for, arrays).draw(np.random.default_rng(0)))).arrays
-
-
-def difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> float:
-    """The largest error of a block, relative to its largest entry."""
+def difference(found: Returned, expected: Returned) -> float:
+    """The largest error of the loss or of a block, relative to its largest entry."""
     worst = 0.0
-    for k, right in expected.items():
+    for wrong, right in ((found[0], expected[0]), *((found[1][k], v) for k, v in expected[1].items())):
         with np.errstate(all="ignore"):
-            gap, scale = np.abs(found[k] - right).max(initial=0.0), np.abs(right).max(initial=0.0)
+            gap, scale = np.abs(wrong - right).max(initial=0.0), np.abs(right).max(initial=0.0)
             worst = max(worst, float(gap / scale) if scale else float(gap > 0))
     return worst
 
 
-def _results(program: Program, arrays: Arrays) -> dict[str, Any]:
-    with np.errstate(all="ignore"):
-        values = evaluate(program, arrays)
-    return {k: values[v] for k, v in program.results}
-
-
-def _attempts(rec: Recurrence, test: Check, telling: list[Arrays]) -> Iterator[Attempt]:
-    right = adjoint(rec.program)
-    truths: list[tuple[Arrays, dict[str, Any]]] = []
-    for m in mutants(right):
-        fn = _Mistaken(rec, m.program, right)
-        accepted = _accepts(test, fn)
-        outcome: Outcome = "caught" if not accepted else "missed" if fn.shown > SHOWS else "equivalent"
-        elsewhere = 0.0
-        if outcome == "equivalent":
-            truths = truths or [(a, _results(right, a)) for a in telling]
-            elsewhere = max(difference(_results(m.program, a), truth) for a, truth in truths)
-        yield Attempt(m.name, m.description, outcome, fn.shown, elsewhere)
+def _attempted(known: Known, mistake: Mistake, test: Check) -> Attempt:
+    fn = _Mistaken(known, mistake.gradient)
+    accepted = _accepts(test, fn)
+    outcome: Outcome = "caught" if not accepted else "missed" if fn.shown > SHOWS else "equivalent"
+    elsewhere = 0.0
+    if outcome == "equivalent":
+        elsewhere = max(difference(mistake.gradient(a), known.right(a)) for a in known.telling)
+    return Attempt(mistake.name, mistake.description, outcome, fn.shown, elsewhere)
 
 
 def _accepts(test: Check, fn: _Mistaken) -> bool:

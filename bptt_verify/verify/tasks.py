@@ -14,9 +14,9 @@ from bptt_verify.language import Recurrence, with_feedback
 from bptt_verify.program import digest
 from bptt_verify.verify.adapters import adapted
 from bptt_verify.verify.arguments import known_arrays
-from bptt_verify.verify.checks import loss_problem
 from bptt_verify.verify.examples import FULL, Task, name_of
 from bptt_verify.verify.outcomes import at_gates
+from bptt_verify.verify.plainlosses import loss_problem
 from bptt_verify.verify.problems import Reduction, recurrence_problem
 
 

@@ -69,7 +69,10 @@ def test_an_ordinary_mistake_in_a_truncated_gradient_is_found():
 
 def test_the_script_of_a_truncated_gradient_repeats_the_check():
     found = failure(window, bv.Window(2))
-    assert "bv.check_truncated(fn, bv.cells.elman, bv.Window(tau=2), inputs=arrays" in found.script
+    assert (
+        "bv.check_truncated(fn, bv.cells.elman, inputs=arrays, rng=0, estimator=bv.Window(tau=2)"
+        in found.script
+    )
     assert run(found.script, fn=window).verdict == "refuted"
 
 
