@@ -36,6 +36,7 @@ RARE: tuple[Rule, ...] = (
     slips.wrong_direction,
     slips.overwritten_state,
     slips.slip,
+    results.one_sum,
 )
 
 

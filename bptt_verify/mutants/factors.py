@@ -72,7 +72,9 @@ def wrong_step(program: Program) -> Iterator[Mutant]:
 def _swapped(program: Program, e: Pointwise, r: Ref, moved: Ref) -> Mutant:
     expr = e.expr.xreplace({symbol(r): symbol(moved)})
     operands = tuple(dict.fromkeys(moved if o == r else o for o in e.operands))
-    text = f"{e.name} uses {spelled(moved)} instead of {spelled(r)}"
+    slope = e.expr.has(1 - symbol(r) ** 2) or e.expr.has(1 - symbol(r))
+    what = "takes the slope at another step: it uses" if slope else "uses"
+    text = f"{e.name} {what} {spelled(moved)} instead of {spelled(r)}"
     return Mutant(
         f"{spelled(moved)} for {spelled(r)} in {e.name}",
         text,

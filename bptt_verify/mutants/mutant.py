@@ -52,7 +52,8 @@ def backward(program: Program) -> list[Equation]:
 
 def states(program: Program) -> dict[str, str]:
     """Forward carried value -> the name of its initial state."""
-    return {c.value: c.boundary for c in program.carries if c.shift < 0}
+    initial = {a.name for a in program.arrays if a.role == "initial"}
+    return {c.value: c.boundary for c in program.carries if c.shift < 0 and c.boundary in initial}
 
 
 def without(e: Pointwise, gone: sp.Symbol, value: sp.Expr) -> Pointwise:

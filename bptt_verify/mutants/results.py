@@ -85,5 +85,20 @@ def no_result(program: Program) -> Iterator[Mutant]:
             yield Mutant(f"no d{public}", text, with_result(program, public, zero))
 
 
+def one_sum(program: Program) -> Iterator[Mutant]:
+    """The gradient of a vector is one number, its sum, in every element."""
+    for public, name in program.results:
+        labels = program.labels(name)
+        if _is_param(program, public) and len(labels) == 1:
+            total = free_name(f"{name}_total", set(program.names()))
+            ref = Ref(total, ())
+            with_total = replace(
+                program, equations=(*program.equations, Contract(total, (), (Ref(name, labels),)))
+            )
+            filled = Pointwise(f"{total}_filled", labels, symbol(ref), (ref,))
+            text = f"the gradient of {public} is summed over its own axis too: one number in every element"
+            yield Mutant(f"one sum for d{public}", text, with_result(with_total, public, filled))
+
+
 def _is_param(program: Program, public: str) -> bool:
     return public in program.array and program.array[public].role == "param"

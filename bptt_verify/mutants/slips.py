@@ -19,8 +19,12 @@ def other_slope(program: Program) -> Iterator[Mutant]:
         s, u = symbol(out), symbol(f.operands[0])
         if f.expr.func is sp.tanh:
             right, others = 1 - s**2, {"that of a sigmoid": s * (1 - s), "written without the square": 1 - s}
+            others["taken at the output, as though that were the argument: 1 - tanh(h)²"] = (
+                1 - sp.tanh(s) ** 2
+            )
         elif f.expr.func is sigmoid:
             right, others = s * (1 - s), {"that of tanh": 1 - s**2, "without 1 - s": s, "1 - s only": 1 - s}
+            others["taken at the output, as though that were the argument"] = sigmoid(s) * (1 - sigmoid(s))
         elif f.expr.func is relu:
             right, others = step(u), {"missing": sp.Integer(1), "that of tanh": 1 - s**2}
         else:
@@ -172,6 +176,11 @@ def _slips(program: Program, e: Pointwise) -> Iterator[tuple[str, sp.Expr, tuple
         for other in _like(program, r):
             text = f"{spelled(other)} stands for {spelled(r)}"
             yield text, e.expr.xreplace({s: symbol(other)}), (*e.operands, other)
+    for gate in e.expr.atoms(step):
+        for r in (*e.operands, *(Ref(v, e.labels, -1) for v in states(program))):
+            if symbol(r) != gate.args[0] and len(r.labels) == len(e.labels):
+                text = f"the slope is that at {spelled(r)}, not at {text_of(e, gate.args[0])},"
+                yield text, e.expr.xreplace({gate: step(symbol(r))}), (*e.operands, r)
     for part in sorted(e.expr.atoms(sp.Add), key=str):
         whole = part == e.expr
         for term in part.args:

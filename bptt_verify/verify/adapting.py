@@ -12,7 +12,8 @@ from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence
 from bptt_verify.verify.returned import Returned, differentiated, gradients_by_name, plain
 
-Layout = Literal["time", "batch"]
+Layout = Literal["time", "batch", "sequence"]
+OverBatch = Literal["sum", "mean"]
 
 SERIES = ("x", "y", "weights", "mask")
 ZERO = "0*"
@@ -32,9 +33,12 @@ class AdaptedFunction:
         gradients: Returned,
         order: tuple[str | None, ...],
         series: frozenset[str],
+        over_batch: OverBatch = "sum",
+        columns: frozenset[str] = frozenset(),
     ) -> None:
         self.fn, self.layout, self.names = fn, layout, dict(names)
         self.gradients, self.order, self.series = gradients, order, series
+        self.over_batch, self.columns = over_batch, columns
         self.__name__ = getattr(fn, "__name__", type(fn).__name__)
         self.__qualname__ = getattr(fn, "__qualname__", type(fn).__name__)
         self.__doc__ = getattr(fn, "__doc__", None)
@@ -42,7 +46,26 @@ class AdaptedFunction:
 
     def __call__(self, **arrays: Any) -> tuple[Any, dict[str, Any]]:
         """The loss, and the gradients by declared name."""
-        sent = self._sent({k: self._turned(k, np.asarray(v)) for k, v in arrays.items()})
+        given = {k: np.asarray(v) for k, v in arrays.items()}
+        return self._by_sequence(given) if self.layout == "sequence" else self._called(given)
+
+    def _by_sequence(self, arrays: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """One call for each sequence of the batch: losses and gradients of parameters are summed."""
+        axes = {k: 1 if k in self.series else 0 for k in arrays if k in self.series or k.endswith("0")}
+        batch = next(arrays[k].shape[axis] for k, axis in axes.items())
+        results = [
+            self._called({k: np.take(v, b, axes[k]) if k in axes else v for k, v in arrays.items()})
+            for b in range(batch)
+        ]
+        scale = 1 / batch if self.over_batch == "mean" else 1
+        grads = {}
+        for name in results[0][1]:
+            values = [found[name] * scale for _, found in results]
+            grads[name] = np.stack(values, axes[name]) if name in axes else np.sum(values, axis=0)
+        return np.sum([loss for loss, _ in results]) * scale, grads
+
+    def _called(self, arrays: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        sent = self._sent({k: self._turned(k, self._column(k, v)) for k, v in arrays.items()})
         if self.gradients in ("torch", "jax"):
             loss, found = differentiated(self.gradients, self.fn, sent, self.order)
         else:
@@ -50,12 +73,20 @@ class AdaptedFunction:
         grads: dict[str, Any] = {}
         for theirs, value in found.items():
             for name, part in self._parts(theirs, plain(value), arrays):
-                grads[name] = self._turned(name, part)
+                made = part.reshape(arrays[name].shape) if self._is_column(name, part, arrays) else part
+                grads[name] = self._turned(name, made)
         return plain(loss), grads
+
+    def _column(self, name: str, array: Any) -> Any:
+        return array[..., None] if name in self.columns else array
+
+    def _is_column(self, name: str, part: Any, arrays: Mapping[str, Any]) -> bool:
+        """Whether a gradient has the shape of the column that was sent."""
+        return name in self.columns and name in arrays and part.shape == (*arrays[name].shape, 1)
 
     def _turned(self, name: str, array: Any) -> Any:
         """Time and batch exchanged, where the layout says so and the array has both."""
-        if self.layout == "time" or name not in self.series or array.ndim < 2:
+        if self.layout != "batch" or name not in self.series or array.ndim < 2:
             return array
         return np.ascontiguousarray(np.swapaxes(array, 0, 1))
 
@@ -129,6 +160,8 @@ def adapt(
     gradients: Returned = "dict",
     order: Sequence[str | None] | None = None,
     series: Recurrence | Sequence[str] = SERIES,
+    over_batch: OverBatch = "sum",
+    columns: Sequence[str] = (),
 ) -> AdaptedFunction:
     """A gradient function of another convention, as ``check_gradient`` calls it.
 
@@ -136,8 +169,9 @@ def adapt(
     ----------
     fn : callable
         Takes arrays by keyword, under names and in a layout of its own; returns the loss and the gradients.
-    layout : {"time", "batch"}
-        Whether its series are (T, B, …) or (B, T, …). The gradients of series are turned back.
+    layout : {"time", "batch", "sequence"}
+        Whether its series are (T, B, …) or (B, T, …); the gradients of series are turned back. Or, as in many
+        tutorials, one sequence (T, …), with states (n,): it is then called for each sequence of the batch.
     names : mapping, optional
         ``{argument of fn: declared name}``. Several declared names are stacked along their first axis, as
         PyTorch stacks its gates; ``"0*b_h"`` stands for zeros of the shape of ``b_h``, for the second of two
@@ -152,8 +186,12 @@ def adapt(
         Arguments of ``fn``, for ``"tuple"`` and ``"flat"``; in a tuple, None stands for something that is
         returned besides, such as a final state.
     series : Recurrence, or sequence of str
-        The arrays with a time axis, by declared name; needed for ``layout="batch"`` where an input or a
-        target has another name than ``x`` and ``y``.
+        The arrays with a time axis, by declared name; needed for ``"batch"`` and ``"sequence"`` where an
+        input or a target has another name than ``x`` and ``y``.
+    over_batch : {"sum", "mean"}
+        With ``layout="sequence"``, what becomes of the losses of the sequences.
+    columns : sequence of str
+        Declared names of vectors that the function wants as columns (n, 1): biases, states.
 
     Returns
     -------
@@ -167,12 +205,20 @@ def adapt(
     """
     if not callable(fn):
         raise UsageError(f"fn={fn!r:.60}; expected a function of arrays by keyword.")
-    for what, value, known in (("layout", layout, Layout), ("gradients", gradients, Returned)):
+    for what, value, known in (
+        ("layout", layout, Layout),
+        ("gradients", gradients, Returned),
+        ("over_batch", over_batch, OverBatch),
+    ):
         if value not in get_args(known):
             raise UsageError(f"{what}={value!r:.40}; expected one of {', '.join(get_args(known))}.")
-    return AdaptedFunction(
-        fn, layout, _stacks(names or {}), gradients, _ordered(order, gradients), _series(series)
-    )
+    if over_batch != "sum" and layout != "sequence":
+        raise UsageError(f"over_batch={over_batch!r} with layout={layout!r}; expected layout='sequence'.")
+    if isinstance(columns, str) or not all(isinstance(n, str) for n in columns):
+        raise UsageError(f"columns={columns!r:.60}; expected a sequence of declared names, such as ('b_h',).")
+    given_order = _ordered(order, gradients)
+    stacks, named = _stacks(names or {}), frozenset(columns)
+    return AdaptedFunction(fn, layout, stacks, gradients, given_order, _series(series), over_batch, named)
 
 
 def _stacks(names: Mapping[str, str | Sequence[str]]) -> dict[str, tuple[str, ...]]:

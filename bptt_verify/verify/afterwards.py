@@ -12,6 +12,7 @@ from bptt_verify.language import Recurrence
 from bptt_verify.verify.diagnosis import Call, agree, close, gradients
 
 Gradients = Mapping[str, Any]
+HALF = 0.05  # what sums in half precision may lose, relative to a block's largest entry
 
 
 def changed_afterwards(rec: Recurrence, calls: Sequence[Call]) -> str | None:
@@ -22,7 +23,7 @@ def changed_afterwards(rec: Recurrence, calls: Sequence[Call]) -> str | None:
     if not wrong:
         return None
     found, truths = [c.grads for c, _ in wrong], [truth for _, truth in wrong]
-    return zero(found) or clipped(found, truths) or penalised(rec, pairs)
+    return zero(found) or clipped(found, truths) or penalised(rec, pairs) or coarse(found, truths)
 
 
 def zero(found: Sequence[Gradients]) -> str | None:
@@ -49,6 +50,16 @@ def clipped(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | Non
         if not all(close(f[k], t[k] * min(1.0, threshold / _norm(t, [k]))) for f, t in pairs if k in f):
             return None
     return "each gradient is clipped by its own norm before it is returned [clipped one by one]"
+
+
+def coarse(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | None:
+    """Whether the wrong blocks hold nothing but half-precision numbers."""
+    wrong = [f[k] for f, t in zip(found, truth, strict=True) for k in f if k in t and not close(f[k], t[k])]
+    near = all(np.abs(f[k] - t[k]).max(initial=0.0) <= HALF * np.abs(t[k]).max(initial=0.0)
+               for f, t in zip(found, truth, strict=True) for k in f if k in t)  # fmt: skip
+    with np.errstate(over="ignore"):
+        halves = all(np.array_equal(v.astype(np.float16).astype(v.dtype), v) for v in wrong)
+    return "the gradient is accumulated in half precision [float16]" if halves and near else None
 
 
 def _scaled(truth: Gradients, times: float) -> dict[str, Any]:

@@ -105,14 +105,15 @@ def called(fn: Adapted, arrays: Arrays) -> dict[str, Any] | None:
 
 
 def returned(fn: Adapted, arrays: Arrays) -> tuple[Any, dict[str, Any]] | None:
-    """What one call returns as its loss, and the floating-point gradients; None if it fails."""
+    """What one call returns as its loss, and the real gradients of the right shape; None if it fails."""
     try:
         with np.errstate(all="ignore"):
             loss, grads = fn({k: v.copy() for k, v in arrays.items()})
         found = {k: np.asarray(v) for k, v in grads.items()}
     except Exception:  # whatever it raises, the contract evidence has quoted it already
         return None
-    kept = {k: np.array(v) for k, v in found.items() if v.dtype.kind == "f"}
+    fits_in = {k for k, v in found.items() if k not in arrays or v.shape == np.shape(arrays[k])}
+    kept = {k: np.array(v) for k, v in found.items() if v.dtype.kind == "f" and k in fits_in}
     return (loss, kept) if kept else None
 
 

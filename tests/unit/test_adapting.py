@@ -123,6 +123,28 @@ def test_a_right_function_is_verified_and_a_wrong_one_refuted(name):
     assert bv.check_gradient(wrong(fn, **adapting), rec, inputs=case(rec), rng=0).verdict == "refuted"
 
 
+def one_sequence(x, y, h0, W_hx, W_hh, b_h, W_qh, b_q):
+    """One sequence, columns, a loss that is a mean over time, gradients of everything."""
+    assert x.ndim == y.ndim == h0.ndim == b_h.ndim == b_q.ndim == 2 and h0.shape == b_h.shape
+    loss, grads = KERNEL.loss_and_grad(
+        x=x[:, None], y=y[:, None], h0=h0.T, W_hx=W_hx, W_hh=W_hh, b_h=b_h[:, 0], W_qh=W_qh, b_q=b_q[:, 0]
+    )
+    columns = {k: grads[k].reshape(-1, 1) for k in ("h0", "b_h", "b_q")}
+    return loss, {**grads, "x": grads["x"][:, 0], **columns}
+
+
+def test_one_sequence_with_columns():
+    columns = ("h0", "b_h", "b_q")
+    mean = bv.adapt(one_sequence, layout="sequence", columns=columns, over_batch="mean")
+    report = bv.check_gradient(mean, cells.elman, rng=0)
+    assert report.verdict == "verified", report
+    assert not any("no gradient" in n for n in report.notes)  # of x and h0 too
+    summed = bv.adapt(one_sequence, layout="sequence", columns=columns)
+    refuted = bv.check_gradient(summed, cells.elman, rng=0)
+    assert refuted.verdict == "refuted"
+    assert "the gradient is the right one times B: the mean over the batch is missing" in refuted.diagnosis
+
+
 def test_the_wrong_order_is_refuted():
     made = bv.adapt(in_a_pair, gradients="tuple", order=(*PARAMS[1::-1], *PARAMS[2:]))
     assert bv.check_gradient(made, cells.elman, inputs=case(cells.elman), rng=0).verdict == "refuted"
@@ -178,6 +200,9 @@ def test_an_adapted_function_can_be_pickled():
         ({"names": ["W_hx"]}, "expected a mapping"),
         ({"series": "x"}, "series='x'"),
         ({"fn": lambda a, /: a}, "positional-only"),
+        ({"over_batch": "mean"}, "over_batch='mean' with layout='time'; expected layout='sequence'"),
+        ({"over_batch": "max", "layout": "sequence"}, "over_batch='max'; expected one of sum, mean"),
+        ({"columns": "b_h"}, "columns='b_h'; expected a sequence of declared names"),
     ],
 )
 def test_wrong_use_is_an_error_that_says_what_to_do(arguments, message):
