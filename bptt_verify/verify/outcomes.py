@@ -233,14 +233,14 @@ def check_outcome(
     Raises
     ------
     UsageError
-        If the function takes no gates.
+        If the function takes no gates, or the inputs have none that fit.
     """
     seed, generator = seeded(rng)
     wrapped = at_gates(fn, rec, estimator)
     given = {k: v for k, v in inputs.items() if k != KEEP}
     plain = recurrence_problem(rec, wrapped.gated.adapted, given, reduction)
     (case,) = plain.draw(generator)
-    arrays = {**case.arrays, KEEP: np.asarray(inputs[KEEP], dtype=int)}
+    arrays = {**case.arrays, KEEP: _gates(inputs, wrapped.chances(case.arrays))}
     problem = outcome_problem(wrapped, reduction, [Case("the given inputs and gates", arrays)])
     evidence, notes = judge_gradient(wrapped, replace(problem, at_step=None), generator)
     cause = None
@@ -250,3 +250,15 @@ def check_outcome(
     sent = not_sent(rec, wrapped.gated.adapted, reduction)
     subject = f"{name} against {estimator} of the recurrence {rec.name}"
     return Report(subject, evidence, cause, (*sent, OTHER, *notes), seed)
+
+
+def _gates(inputs: Arrays, chances: Array) -> Array:
+    """The user's gates as integers."""
+    found = np.asarray(inputs.get(KEEP, np.nan))
+    if found.shape != chances.shape or not np.isin(found, (0, 1)).all():
+        shown = f"has shape {found.shape}" if KEEP in inputs else "is missing"
+        raise UsageError(
+            f"inputs: {KEEP} {shown}; expected an array {chances.shape} of 1 for an open gate and 0 "
+            "for a closed one."
+        )
+    return found.astype(int)
