@@ -2183,7 +2183,7 @@ def at_the_kink(rng):
 for name, inputs in {
     "sizes of one": sized(1, 1, 1, 1, 1),
     "one unit": sized(6, 1, 1, 1, 1),
-    "a long sequence": sized(400, 1, 1, 2, 1),
+    "a long sequence": sized(120, 1, 1, 2, 1),
     "vanishing": sized(40, 2, 2, 4, 2, gain=0.05),
     "chaotic": sized(40, 2, 2, 8, 2, gain=4.0),
     "lengths as weights": sized(6, 3, 2, 3, 2, weights=lambda rng, T, B: 1.0 * (np.arange(T)[:, None] < rng.integers(1, T, size=B))),
