@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 
 import sympy as sp
@@ -66,19 +66,25 @@ def earlier_adjoint(program: Program) -> Iterator[Mutant]:
     for e in late.values():
         for r in e.operands if isinstance(e, Contract) else ():
             source = late.get(r.name)
-            for before in source.operands if isinstance(source, Pointwise) else ():
-                if before.name in late and not before.shift and len(before.labels) == len(r.labels):
-                    if not all(t.has(symbol(before)) for t in sp.Add.make_args(source.expr)):
-                        continue
-                    changed = reading(
-                        e, {o: replace(o, name=before.name) if o == r else o for o in e.operands}
-                    )
-                    text = (
-                        f"{e.name} uses {spelled(before)} where {r.name}_t belongs: what multiplies it in "
-                        f"{formula(source)} is left out there (slope or gate)"
-                    )
-                    name = f"{before.name} for {r.name} in {e.name}"
-                    yield Mutant(name, text, with_equations(program, changed))
+            if not isinstance(source, Pointwise):
+                continue
+            for before in _factors_among(late, source, r):
+                taken = replace(r, name=before.name)
+                changed = reading(e, {o: taken if o == r else o for o in e.operands})
+                text = (
+                    f"{e.name} uses {spelled(before)} where {spelled(r)} belongs: what multiplies it in "
+                    f"{formula(source)} is left out there (slope or gate)"
+                )
+                name = f"{before.name} for {r.name} in {e.name}"
+                yield Mutant(name, text, with_equations(program, changed))
+
+
+def _factors_among(late: Container[str], source: Pointwise, r: Ref) -> Iterator[Ref]:
+    """The adjoints of this step that are a factor of every term of an equation."""
+    for before in source.operands:
+        fits = before.name in late and not before.shift and len(before.labels) == len(r.labels)
+        if fits and all(t.has(symbol(before)) for t in sp.Add.make_args(source.expr)):
+            yield before
 
 
 def late_carry(program: Program) -> Iterator[Mutant]:

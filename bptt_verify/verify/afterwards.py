@@ -12,7 +12,8 @@ from bptt_verify.language import Recurrence
 from bptt_verify.verify.diagnosis import Call, agree, close, gradients
 
 Gradients = Mapping[str, Any]
-HALF = 0.05  # what sums in half precision may lose, relative to a block's largest entry
+LOST = 0.05  # what sums in half precision may lose, relative to a block's largest entry
+SMALLEST = 64 * float(np.finfo(np.float16).smallest_subnormal)
 
 
 def changed_afterwards(rec: Recurrence, calls: Sequence[Call]) -> str | None:
@@ -53,13 +54,19 @@ def clipped(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | Non
 
 
 def coarse(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | None:
-    """Whether the wrong blocks hold nothing but half-precision numbers."""
-    wrong = [f[k] for f, t in zip(found, truth, strict=True) for k in f if k in t and not close(f[k], t[k])]
-    near = all(np.abs(f[k] - t[k]).max(initial=0.0) <= HALF * np.abs(t[k]).max(initial=0.0)
-               for f, t in zip(found, truth, strict=True) for k in f if k in t)  # fmt: skip
-    with np.errstate(over="ignore"):
-        halves = all(np.array_equal(v.astype(np.float16).astype(v.dtype), v) for v in wrong)
-    return "the gradient is accumulated in half precision [float16]" if halves and near else None
+    """Whether the wrong blocks hold nothing but half-precision numbers, near those that are right."""
+    pairs = [(f[k], t[k]) for f, t in zip(found, truth, strict=True) for k in f if k in t]
+    halves = all(_is_half(f, t) for f, t in pairs if not close(f, t))
+    return "the gradient is accumulated in half precision [float16]" if halves else None
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _is_half(found: Any, truth: Any) -> bool:
+    """Whether these are half-precision numbers; what is too large is inf, and what is too small is coarse."""
+    rounded, wanted = found.astype(np.float16), truth.astype(np.float16).astype(float)
+    allowed = LOST * np.abs(truth).max(initial=0.0) + SMALLEST
+    near = (np.abs(found - wanted) <= allowed) | (found == wanted) | ~np.isfinite(found)
+    return bool(np.all(near) and np.array_equal(rounded.astype(found.dtype), found, equal_nan=True))
 
 
 def _scaled(truth: Gradients, times: float) -> dict[str, Any]:

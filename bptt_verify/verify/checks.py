@@ -14,6 +14,7 @@ from bptt_verify.verdict import Evidence, Report, combine
 from bptt_verify.verify.adapters import Adapted, adapted
 from bptt_verify.verify.arguments import drawn_once, known_arrays, not_sent, seeded
 from bptt_verify.verify.causes import gradient_cause
+from bptt_verify.verify.plaincauses import plain_cause
 from bptt_verify.verify.plainlosses import loss_problem
 from bptt_verify.verify.problems import Inputs, Reduction, recurrence_problem
 from bptt_verify.verify.reproduction import Subject, reproducible
@@ -83,6 +84,8 @@ def check_gradient(
         notes = (*not_sent(against, wrapped, reduction), *notes)
         if refuted:
             cause = gradient_cause(against, wrapped, problem, [c.arrays for c in cases])
+    elif refuted:
+        cause = plain_cause(wrapped, problem, cases, generator)
     report = Report(f"{_named(fn)} against {_titled(against)}", evidence, cause, notes, seed)
     subject = Subject(fn, wrapped, against, inputs, reduction)
     return reproducible(report, subject, problem, cases) if refuted else report

@@ -38,7 +38,7 @@ def of_loss(
     remembered = Remembered(right)
     first = {b: telling[0][b] for b in problem.blocks}
     wrong = tuple(
-        Mistake(name, text, partial(_changed, remembered, change)) for name, text, change in _changes(first)
+        Mistake(name, text, partial(_changed, remembered, change)) for name, text, change in changes(first)
     )
     name = getattr(loss, "__qualname__", None) or type(loss).__name__
     return Known(f"the loss {name}", _ready, remembered, wrong, telling)
@@ -80,8 +80,8 @@ def _changed(right: Remembered, change: Change, arrays: Arrays) -> Returned:
     return loss, {**grads, **change(dict(grads))}
 
 
-def _changes(blocks: Arrays) -> Iterator[tuple[str, str, Change]]:
-    """Names, descriptions, and what they do to gradients."""
+def changes(blocks: Arrays) -> Iterator[tuple[str, str, Change]]:
+    """Wrong numbers: names, descriptions, and what they do to the gradients of these blocks."""
     for word, factor in FACTORS.items():
         yield word, f"the whole gradient is {word}", partial(_times, list(blocks), factor)
     for b, a in blocks.items():

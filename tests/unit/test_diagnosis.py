@@ -234,3 +234,78 @@ def test_given_inputs_are_not_shrunk():
     report = bv.check_gradient(function_of(program), ELMAN, inputs=arrays, rng=4)
     assert report.smallest.startswith("the given inputs (x (3, 2, 1), ")
     assert repr(arrays["W_hh"].tolist()) in report.script
+
+
+def plain(a, b, c):
+    return np.sum(np.tanh(a @ c) * (b @ c))
+
+
+def plain_gradient(a, b, c):
+    slope, other = (1 - np.tanh(a @ c) ** 2) * (b @ c), np.tanh(a @ c)
+    grads = {"a": np.outer(slope, c), "b": np.outer(other, c), "c": a.T @ slope + b.T @ other}
+    return plain(a, b, c), grads
+
+
+def draw_plain(rng):
+    return {"a": rng.normal(size=(3, 3)), "b": rng.normal(size=(3, 3)), "c": rng.normal(size=3)}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda g: {**g, "a": g["b"], "b": g["a"]}, "the gradients of a and b change places"),
+        (lambda g: {**g, "a": g["a"].T}, "the gradient of a is transposed"),
+        (
+            lambda g: {**g, "a": 2 * g["a"], "c": -g["c"]},
+            "two mistakes: the gradient of a is doubled; and the ",
+        ),
+        (lambda g: {**g, "c": g["c"] + 0.1}, None),
+    ],
+)
+def test_of_a_plain_loss_the_numbers_are_diagnosed(change, said):
+    def wrong(**arrays):
+        loss, grads = plain_gradient(**arrays)
+        return loss, change(grads)
+
+    assert bv.check_gradient(plain_gradient, plain, inputs=draw_plain, rng=0).verdict == "verified"
+    report = bv.check_gradient(wrong, plain, inputs=draw_plain, rng=0)
+    assert report.verdict == "refuted"
+    assert (report.diagnosis is None) if said is None else report.diagnosis.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda g, a: {k: v * min(1, 0.1 / np.linalg.norm(v)) for k, v in g.items()},
+            "clipped by its own norm",
+        ),
+        (
+            lambda g, a: {k: np.clip(v, -0.05, 0.05) for k, v in g.items()},
+            "clipped to ±0.05 element by element",
+        ),
+        (lambda g, a: {**g, "W_hh": g["W_hh"] + 0.01 * a["W_hh"]}, "weight decay"),
+        (lambda g, a: {k: v.astype(np.float16).astype(float) for k, v in g.items()}, "half precision"),
+        (lambda g, a: {k: np.zeros_like(v) for k, v in g.items()}, "zero throughout"),
+    ],
+)
+def test_what_is_done_to_a_right_gradient_afterwards_is_named(change, said):
+    right = function_of(adjoint(ELMAN.program))
+
+    def wrong(**arrays):
+        loss, grads = right(**arrays)
+        return loss, change(grads, arrays)
+
+    report = bv.check_gradient(wrong, ELMAN, rng=4)
+    assert report.verdict == "refuted" and said in report.diagnosis
+
+
+@pytest.mark.parametrize("cell", ["linear", "elman_relu", "elman_charlm", "jordan"])
+def test_every_slip_can_be_run_with_every_other_mistake(cell):
+    rec = getattr(bv.cells, cell)
+    arrays = next(iter(recurrence_cases(rec, np.random.default_rng(0), REGIMES[1:2]))).arrays
+    for first in mutants(adjoint(rec.program), rare=True)[::3]:
+        for second in mutants(first.program)[::3]:
+            with np.errstate(all="ignore"):
+                values = evaluate(second.program, arrays)
+            assert all(np.shape(values[v]) == np.shape(arrays[k]) for k, v in second.program.results[1:])
