@@ -199,7 +199,7 @@ of_elman("slope of a sigmoid", "The derivative of the logistic function is used 
 of_elman("slope without the square", "1 - h in place of 1 - h².",
   r"slope|square|1 - h_t(?!²)", ("(1 - h[t + 1] ** 2)", "(1 - h[t + 1])"))
 of_elman("slope of the step before", "The derivative of tanh is taken at the previous state.",
-  r"(slope|derivative).*(previous|before|h_\{t-1\}|other step|one step)|1 - h_\{t-1\}",
+  r"(slope|derivative).*(previous|before|h_\{t-1\}|other step|one step)|1 - h_\{t-1\}|h_\{t-1\} instead of h_t\b",
   ("(1 - h[t + 1] ** 2)", "(1 - h[t] ** 2)"))
 of_elman("slope skipped on the way back", "The state's adjoint is sent back without the activation's derivative.",
   r"slope|derivative of tanh|without .*tanh", ("dh_next = da @ W_hh", "dh_next = dh @ W_hh"))
