@@ -81,6 +81,23 @@ def layer_wrong_where_square(**arrays):
     return loss, grads | ({"W": grads["W"].T.copy()} if n == m > 1 else {})
 
 
+def picky_loss(W):
+    """Fails where the first number is negative."""
+    if np.real(W.flat[0]) < 0:
+        raise ArithmeticError("negative")
+    return 0.5 * np.sum(W**2)
+
+
+def picky(W):
+    """Its gradient."""
+    return picky_loss(W), {"W": W.copy()}
+
+
+def picky_inputs(rng):
+    """Mostly positive."""
+    return {"W": rng.normal(size=(2, 3)) + 1}
+
+
 def layer_inputs(rng):
     """Sizes vary."""
     n, m, k = rng.integers(1, 4, 3)

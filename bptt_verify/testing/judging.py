@@ -67,7 +67,7 @@ class Judge:
         (case,) = problem.draw(rng)
         problem = replace(problem, draw=lambda _: [case])
         if not np.isfinite(real_loss(problem.loss, case.arrays)):
-            return (_evidence("gradient", "inconclusive", "the reference loss is not finite"),)
+            return (_evidence("gradient", "inconclusive", _undefined(problem, case.arrays)),)
         visit = contract.visit(self.fn, problem, case, rng)
         found = contract.contract_evidence([visit])
         if found.verdict == "refuted":
@@ -81,6 +81,12 @@ class Judge:
         wrong = any(o.state == "wrong" for o in outcomes)
         loss = (loss_evidence(bench, [visit], wrong),) if problem.provides_loss else ()
         return (found, *loss, _gradient_evidence(bench, visit, outcomes, located))
+
+
+def _undefined(problem: Problem, arrays: Arrays) -> str:
+    """Why there is no number; a loss that may fail has a method that says how."""
+    reason = getattr(problem.loss, "failure", lambda arrays: None)(arrays)
+    return f"the reference loss fails with {reason}" if reason else "the reference loss is not finite"
 
 
 def _chosen(problem: Problem) -> dict[str, Method]:

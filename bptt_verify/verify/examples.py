@@ -17,6 +17,7 @@ from bptt_verify.verify.cases import Regime, least_sizes, recurrence_cases
 from bptt_verify.verify.checks import check_gradient
 from bptt_verify.verify.longcases import reach
 from bptt_verify.verify.outcomes import KEEP, check_outcome, keep_drawn
+from bptt_verify.verify.plainlosses import PlainLoss
 from bptt_verify.verify.problems import Reduction, drawn
 from bptt_verify.verify.schedules import law_of
 from bptt_verify.verify.truncation import check_truncated
@@ -154,6 +155,9 @@ def examined(task: Task, example: int) -> Result:
         If the function cannot be checked at all.
     """
     sizes, arrays = inputs_of(task, example)
+    failed = None if isinstance(task.against, Recurrence) else PlainLoss(task.against, arrays).failure(arrays)
+    if failed is not None:
+        return Result(example, "inconclusive", sizes, (f"the loss fails with {failed}",))
     rng = int(np.random.SeedSequence([task.seed, example]).generate_state(1)[0])
     try:
         report = _checked(task, arrays, rng)

@@ -34,7 +34,7 @@ def of_loss(
     """
     problem = loss_problem(gradient or loss, loss, inputs)
     telling = [c.arrays for c in problem.draw(rng)]
-    right = _given(gradient, problem) if gradient is not None else _by_complex_steps(problem, rng)
+    right = _given(gradient) if gradient is not None else _by_complex_steps(problem, rng)
     remembered = Remembered(right)
     first = {b: telling[0][b] for b in problem.blocks}
     wrong = tuple(
@@ -65,8 +65,8 @@ def _by_complex_steps(problem: Problem, rng: np.random.Generator) -> Callable[[A
     return right
 
 
-def _given(gradient: Callable[..., Any], problem: Problem) -> Callable[[Arrays], Returned]:
-    sent = adapted(gradient, dict.fromkeys(problem.blocks))
+def _given(gradient: Callable[..., Any]) -> Callable[[Arrays], Returned]:
+    sent = adapted(gradient, None)
 
     def right(arrays: Arrays) -> Returned:
         loss, grads = sent({k: np.array(v) for k, v in arrays.items()})

@@ -116,6 +116,14 @@ def test_a_file_of_another_campaign_is_refused(tmp_path, first, second, message)
     assert message in str(caught.value)
 
 
+def test_inputs_on_which_a_loss_fails_are_inconclusive():
+    found = bv.campaign(functions.picky, functions.picky_loss, inputs=functions.picky_inputs, examples=20)
+    assert found.counts.keys() == {"verified", "inconclusive"}
+    assert found.verdict == "verified"
+    undecided = next(r for r in found.results if r.verdict == "inconclusive")
+    assert undecided.findings == ("the loss fails with ArithmeticError: negative",)
+
+
 def test_inputs_that_cannot_be_sent_are_a_clear_error(processes):
     def local(rng):
         return functions.layer_inputs(rng)

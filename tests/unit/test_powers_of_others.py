@@ -194,6 +194,35 @@ def test_tools_and_tolerances(tool):
     assert "halved" in bv.power(loose, functions.layer_loss, inputs=arrays, rng=0).missed
 
 
+def picked(x, classes):
+    """The sum of the squares of some elements."""
+    return 0.5 * np.sum(x[classes] ** 2)
+
+
+def picked_gradient(x, classes):
+    grad = np.zeros_like(x)
+    np.add.at(grad, classes, x[classes])
+    return picked(x, classes), {"x": grad}
+
+
+@pytest.mark.parametrize("gradient", [None, picked_gradient])
+def test_integers_are_sent_and_no_block(gradient):
+    arrays = {"x": np.array([1.0, -2.0, 3.0]), "classes": np.array([0, 1, 1])}
+
+    def test(fn):
+        return np.allclose(fn(**arrays)[1]["x"], picked_gradient(**arrays)[1]["x"])
+
+    found = bv.power(test, picked, inputs=arrays, gradient=gradient, rng=0)
+    assert not found.rejects_right and not found.missed
+    assert {a.name for a in found.attempts} == {
+        "doubled",
+        "halved",
+        "negated",
+        "x is zero",
+        "one element of x",
+    }
+
+
 def rough(x):
     """Not analytic."""
     return float(np.sum(np.abs(np.real(x))))
