@@ -14,8 +14,9 @@ from bptt_verify.oracle import Truncation
 from bptt_verify.verify.adapters import Adapted
 from bptt_verify.verify.afterwards import changed_afterwards
 from bptt_verify.verify.combinations import two_mistakes
-from bptt_verify.verify.diagnosis import calls_of, diagnosis, one_mistake
+from bptt_verify.verify.diagnosis import Call, calls_of, diagnosis, one_mistake
 from bptt_verify.verify.feedbacks import feedback_named
+from bptt_verify.verify.halfcut import half_cut_named
 from bptt_verify.verify.keptterms import Seen, differs, named_pattern, observed
 from bptt_verify.verify.pieces import pieces_named
 from bptt_verify.verify.restarts import restart_named
@@ -28,8 +29,7 @@ REPEATS = 3  # draws of the parameters with which the weights of the terms are s
 
 def gradient_cause(rec: Recurrence, fn: Adapted, problem: Problem, cases: Sequence[Arrays]) -> str | None:
     """In words, which known mistake gives the numbers of a refuted full gradient; None if none does."""
-    told = [a for a in cases if len(a["weights"]) <= DIAGNOSED_STEPS] or list(cases[:1])
-    calls = calls_of(fn, sorted(told, key=lambda a: (len(a["weights"]), a["weights"].size)))
+    calls = _short_calls(fn, cases)
     if not calls:
         return None
     kept = observed(rec, fn, problem, cases, Full())
@@ -39,6 +39,7 @@ def gradient_cause(rec: Recurrence, fn: Adapted, problem: Problem, cases: Sequen
         or model_named(rec, calls)
         or changed_afterwards(rec, calls)
         or truncation_instead(kept, partly=False)
+        or half_cut_named(rec, calls, ())
         or two_mistakes(adjoint(rec.program), calls)
         or truncation_instead(kept, partly=True)
         or gradient_of_another(rec, calls)
@@ -62,9 +63,16 @@ def truncation_cause(
         named_pattern(seen, estimator)
         or _named_where_whole(rec, fn, cases, estimator)
         or pieces_named(rec, fn, cases, _lengths(estimator))
+        or half_cut_named(rec, _short_calls(fn, cases), _lengths(estimator))
         or _weighed(rec, fn, problem, cases, estimator, rng)
         or _unknown(seen, estimator)
     )
+
+
+def _short_calls(fn: Adapted, cases: Sequence[Arrays]) -> list[Call]:
+    """Calls in the cases that are short, the smallest first."""
+    told = [a for a in cases if len(a["weights"]) <= DIAGNOSED_STEPS] or list(cases[:1])
+    return calls_of(fn, sorted(told, key=lambda a: (len(a["weights"]), a["weights"].size)))
 
 
 def truncation_instead(seen: Sequence[Seen], partly: bool) -> str | None:

@@ -114,6 +114,7 @@ def _table() -> Iterator[tuple[str, str, Substitution]]:
         text = f"1/π of the {word} step is used at all steps"
         yield "π of one step", text, partial(_one_pi, at=at)
     yield "π averaged", "the mean of π is used at all steps", lambda k, p: k / p.mean(axis=0)
+    yield "π reversed", "the probabilities are used in the reverse order of time", lambda k, p: k / p[::-1]
     yield "gates reversed", "the gates are used in the reverse order of time", lambda k, p: k[::-1] / p
     first = "the gates of the first sequence are used for all"
     yield "gate shared", first, lambda k, p: np.repeat((k / p)[:, :1], k.shape[1], axis=1)

@@ -154,8 +154,15 @@ def _counted_wrongly(run: Run) -> Iterator[Pattern]:
         for (whole, what), cut in product(explicit, (False, True)):
             last = " (the last one ends at T)" if cut else ""
             yield Pattern(again + what + last, partial(_overlapping, run, cut, whole))
+        more = run.k2 - run.k1
+        for whole, what in explicit:
+            ahead = f"counts losses twice: each chunk of {run.k1} steps goes on for {more} more{what}"
+            yield Pattern(ahead, partial(_going_on, run, whole))
     if run.k1 > 1:
         for whole, what in explicit:
+            for word, which in (("last", _in_last), ("first", _in_first)):
+                only = f"holds the losses of the {word} chunk of {run} only: gradients are not added up{what}"
+                yield Pattern(only, partial(_of_some, run, which, whole))
             yield Pattern(
                 f"drops the losses of the last chunk of {run} where it is not complete{what}",
                 partial(_of_some, run, _complete, whole),
@@ -174,6 +181,23 @@ def _overlapping(run: Run, cut: bool, whole: bool, steps: int, batch: int) -> Co
         explicit[first : min(end, steps)] += 1
         reaching[first : min(end, steps), first] += 1
     return Counts(explicit if whole else np.ones(steps), reaching)
+
+
+def _going_on(run: Run, whole: bool, steps: int, batch: int) -> Counts:
+    """Chunks that begin every k1 steps and have k2."""
+    explicit, reaching = np.zeros(steps), np.zeros((steps, steps))
+    for first in range(0, steps, run.k1):
+        explicit[first : first + run.k2] += 1
+        reaching[first : first + run.k2, first] += 1
+    return Counts(explicit if whole else np.ones(steps), reaching)
+
+
+def _in_last(run: Run, t: Array) -> Array:
+    return np.asarray(run.ends(len(t)) == run.ends(len(t))[-1])
+
+
+def _in_first(run: Run, t: Array) -> Array:
+    return np.asarray(t <= run.k1)
 
 
 def _complete(run: Run, t: Array) -> Array:

@@ -17,6 +17,7 @@ from bptt_verify.verify.adapters import Adapted
 from bptt_verify.verify.cases import REGIMES
 from bptt_verify.verify.combinations import two_mistakes
 from bptt_verify.verify.diagnosis import calls_of
+from bptt_verify.verify.halfcut import cut_program
 from bptt_verify.verify.wrongmodels import gradient_fits, model_named
 
 ELMAN = bv.cells.elman
@@ -309,3 +310,17 @@ def test_every_slip_can_be_run_with_every_other_mistake(cell):
             with np.errstate(all="ignore"):
                 values = evaluate(second.program, arrays)
             assert all(np.shape(values[v]) == np.shape(arrays[k]) for k, v in second.program.results[1:])
+
+
+@pytest.mark.parametrize(("cut", "rest"), [("c", "h"), ("h", "c")])
+def test_chunks_that_detach_one_state_of_two_are_named(cut, rest):
+    program, gate = cut_program(adjoint(bv.cells.lstm.program), [cut])
+
+    def half_detached(**arrays):
+        open_ = np.arange(1, len(arrays["x"]) + 1) % 3 != 0
+        ready = {**arrays, gate: np.broadcast_to(open_[:, None], arrays["weights"].shape)}
+        return function_of(program)(**ready)
+
+    report = bv.check_truncated(half_detached, bv.cells.lstm, bv.Chunks(3, 3), rng=0)
+    assert report.verdict == "refuted"
+    assert f"chunks of 3 steps at whose ends {cut} is detached, but {rest} is not" in report.diagnosis
