@@ -8,7 +8,7 @@ from collections.abc import Sequence, Set
 import numpy as np
 
 from bptt_verify.check import contract, kinks, location, losses, noise, reference
-from bptt_verify.check.comparison import Bench, Method, Outcome, Point, compare
+from bptt_verify.check.comparison import Bench, Method, Outcome, Point, compare_all
 from bptt_verify.check.contract import Visit
 from bptt_verify.check.problem import Case, GradientFunction, Problem, real_loss
 from bptt_verify.verdict import Evidence, Verdict
@@ -100,13 +100,16 @@ def _skipped(problem: Problem, case: Case) -> str:
 
 def _outcomes(bench: Bench, visits: Sequence[Visit], left: Set[str]) -> list[Outcome]:
     points = [Point(v.case.name, v.case.arrays, v.grads, left=v.case.name in left) for v in visits]
-    whole = [compare(bench, p, b) for p in points for b in p.grads]
-    wrong = {o.block for o in whole if o.state == "wrong"}
+    whole: list[Outcome] = []
+    wrong: set[str] = set()
+    for point in points:
+        whole += compare_all(bench, point, point.grads, wrong)
+        wrong |= {o.block for o in whole if o.state == "wrong"}
     alone = [
-        compare(bench, p, b)
+        o
         for p in _stepped(bench, [p for p in points if not p.left])
-        for b in p.grads if b not in wrong
-    ]  # fmt: skip
+        for o in compare_all(bench, p, [b for b in p.grads if b not in wrong], set())
+    ]
     return whole + alone
 
 

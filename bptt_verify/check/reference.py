@@ -74,6 +74,27 @@ def complex_elements(loss: Loss, arrays: Arrays, block: str, positions: Sequence
     return values
 
 
+def complex_blocks(loss: Loss, arrays: Arrays, blocks: Sequence[str]) -> dict[str, Array]:
+    """Derivatives in all elements of several blocks, by complex steps that are taken all at once.
+
+    Blocks whose derivatives are so small that the steps underflow are left out.
+    """
+    still = _complex_copy(arrays)
+    points: list[dict[str, Array]] = []
+    for block in blocks:
+        for position in range(np.size(arrays[block])):
+            moved = np.array(still[block])
+            moved.reshape(-1)[position] += 1j * SMALL_STEP * unit(arrays, block)
+            points.append({**still, block: moved})
+    ends = np.cumsum([np.size(arrays[b]) for b in blocks])
+    parts = zip(blocks, np.split(_imaginary(loss, points), ends[:-1]), strict=True)
+    return {
+        b: changes / (SMALL_STEP * unit(arrays, b))
+        for b, changes in parts
+        if not np.max(np.abs(changes), initial=0.0) < UNDERFLOW
+    }
+
+
 def complex_gradient(loss: Loss, arrays: Arrays, block: str) -> Array:
     """Gradient of the loss in one block, every element by a complex step.
 
