@@ -481,26 +481,26 @@ of_gru = partial(bug, gru, bv.cells.gru)
 of_gru("gru: direct path missing", "The state that is kept by the update gate sends nothing back.",
   r"z.*(path|missing|dropped|direct)|(path|direct).*(missing|dropped)|not carried back", ("dh_next = dh * z + dar", "dh_next = dar"))
 of_gru("gru: path through the reset gate missing", "The reset gate's dependence on the previous state is forgotten.",
-  r"\br\b|W_rh|reset", ("+ dar @ W_rh +", "+"))
+  r"\br(_t)?\b|W_rh|reset", ("+ dar @ W_rh +", "+"))
 of_gru("gru: path through the update gate missing", "The update gate's dependence on the previous state is forgotten.",
-  r"\bz\b|W_zh|update gate", ("+ daz @ W_zh +", "+"))
+  r"\bz(_t)?\b|W_zh|update gate", ("+ daz @ W_zh +", "+"))
 of_gru("gru: path through the candidate missing", "The candidate's dependence on the previous state is forgotten.",
-  r"\bn\b|W_nh|candidate", (" + dm @ W_nh", ""))
+  r"\bn(_t)?\b|W_nh|candidate", (" + dm @ W_nh", ""))
 of_gru("gru: reset gate left out on the way back", "The candidate's adjoint goes to the state without the reset gate.",
-  r"\br\b|reset|gate", ("dm = dan * r", "dm = dan * 1"))
+  r"\br(_t)?\b|reset|gate", ("dm = dan * r", "dm = dan * 1"))
 of_gru("gru: recurrent bias without the reset gate", "The bias inside the reset product gets the gradient of the one outside.",
-  r"b_nh|\br\b|reset", ("db_nh += dm.sum(axis=0)", "db_nh += dan.sum(axis=0)"))
+  r"b_nh|\br(_t)?\b|reset", ("db_nh += dm.sum(axis=0)", "db_nh += dan.sum(axis=0)"))
 of_gru("gru: recurrent candidate weights without the reset gate", "As if the reset gate were not between them and the candidate.",
-  r"W_nh|\br\b|reset", ("dW_nh += dm.T @ h[t]", "dW_nh += dan.T @ h[t]"))
+  r"W_nh|\br(_t)?\b|reset", ("dW_nh += dm.T @ h[t]", "dW_nh += dan.T @ h[t]"))
 of_gru("gru: sign of the update gate", "The difference of candidate and state is the wrong way round.",
-  r"sign|negat|-1|\bz\b", ("dz = dh * (h[t] - n)", "dz = dh * (n - h[t])"))
+  r"sign|negat|-1|\bz(_t)?\b", ("dz = dh * (h[t] - n)", "dz = dh * (n - h[t])"))
 of_gru("gru: update gate sees the candidate only", "The kept state's part in the update gate's gradient is lost.",
-  r"\bz\b.*|update gate", ("dz = dh * (h[t] - n)", "dz = dh * -n"))
+  r"\bz(_t)?\b.*|update gate", ("dz = dh * (h[t] - n)", "dz = dh * -n"))
 of_gru("gru: roles of the update gate exchanged", "1 - z multiplies the old state, consistently in both passes.",
   r"loss|exchang|1 - z|z_t", ("h.append((1 - z) * n + z * h[t])", "h.append(z * n + (1 - z) * h[t])"),
   ("dn = dh * (1 - z)", "dn = dh * z"), ("dz = dh * (h[t] - n)", "dz = dh * (n - h[t])"), ("dh_next = dh * z +", "dh_next = dh * (1 - z) +"), source="ElektrischesSchaf/LayerNorm_GRU#1")
 of_gru("gru: roles exchanged on the way back", "The backward pass takes z for 1 - z.",
-  r"1 - z|exchang|\bz\b", ("dn = dh * (1 - z)", "dn = dh * z"), ("dh_next = dh * z +", "dh_next = dh * (1 - z) +"), source="ooples/AiDotNet#722")
+  r"1 - z|exchang|\bz(_t)?\b", ("dn = dh * (1 - z)", "dn = dh * z"), ("dh_next = dh * z +", "dh_next = dh * (1 - z) +"), source="ooples/AiDotNet#722")
 of_gru("gru: gates unpacked in another order", "Gradients of reset and update gate are returned under each other's names.",
   r"exchang|swap|places|each other|order|instead of", ('"W_rx": dW_rx, "W_rh": dW_rh, "b_r": db_r, "W_zx": dW_zx, "W_zh": dW_zh, "b_z": db_z',
   '"W_zx": dW_rx, "W_zh": dW_rh, "b_z": db_r, "W_rx": dW_zx, "W_rh": dW_zh, "b_r": db_z'), source="keras-team/keras#8720")
@@ -509,13 +509,13 @@ of_gru("gru: reset gate before the product", "The cell as first published, in pl
 of_gru("gru: slope of the candidate missing", "The candidate's tanh is not differentiated.",
   r"slope|derivative|tanh|factor|1 - n", ("dan = dn * (1 - n**2)", "dan = dn"))
 of_gru("gru: slope of the reset gate missing", "The reset gate's logistic function is not differentiated.",
-  r"slope|derivative|sigmoid|factor|1 - r|\br\b", ("dar = dr * r * (1 - r)", "dar = dr"))
+  r"slope|derivative|sigmoid|factor|1 - r|\br(_t)?\b", ("dar = dr * r * (1 - r)", "dar = dr"))
 of_gru("gru: reset gate multiplies the state", "dr is formed with the state in place of the product with W_nh.",
-  r"\br\b|reset|instead", ("dr = dan * m", "dr = dan * h[t]"))
+  r"\br(_t)?\b|reset|instead", ("dr = dan * m", "dr = dan * h[t]"))
 of_gru("gru: new state for the old one in a gate", "The update gate's recurrent weights are paired with the new state.",
   r"W_zh.*instead of h_\{t-1\}|instead of h_\{t-1\}", ("dW_zh += daz.T @ h[t]", "dW_zh += daz.T @ h[t + 1]"))
 of_gru("gru: input sees two of three gates", "The input's adjoint lacks the update gate.",
-  r"\bx\b.*|W_zx", ("dar @ W_rx + daz @ W_zx + dan @ W_nx", "dar @ W_rx + dan @ W_nx"))
+  r"\bx(_t)?\b.*|W_zx", ("dar @ W_rx + daz @ W_zx + dan @ W_nx", "dar @ W_rx + dan @ W_nx"))
 of_gru("gru: initial state's bias twice", "The candidate's two biases are added, and their gradients too.",
   r"b_n\b|b_nh|twice", ("db_n += dan.sum(axis=0)", "db_n += dan.sum(axis=0) + dm.sum(axis=0)"))
 
@@ -554,16 +554,16 @@ def gru_original(
 
 of_gru_original = partial(bug, gru_original, bv.cells.gru_original)
 of_gru_original("gru_original: candidate weights without the reset gate", "They are paired with the state before it is reset.",
-  r"W_nh|\br\b|reset", ("an.T @ (r * h[t])", "an.T @ h[t]"))
+  r"W_nh|\br(_t)?\b|reset", ("an.T @ (r * h[t])", "an.T @ h[t]"))
 of_gru_original("gru_original: reset gate after the product", "The gradient is that of the other kind of cell.",
-  r"\br\b|reset|after", ("dh_next = dh * z + ar @ W_rh + az @ W_zh + drh * r", "dh_next = dh * z + ar @ W_rh + az @ W_zh + (an * r) @ W_nh"))
+  r"\br(_t)?\b|reset|after", ("dh_next = dh * z + ar @ W_rh + az @ W_zh + drh * r", "dh_next = dh * z + ar @ W_rh + az @ W_zh + (an * r) @ W_nh"))
 of_gru_original("gru_original: reset path to the state missing", "The product r h sends its adjoint to the gate only.",
-  r"\br\b|reset|path|W_nh|missing", (" + drh * r", ""))
+  r"\br(_t)?\b|reset|path|W_nh|missing", (" + drh * r", ""))
 of_gru_original("gru_original: no reset gate", "The candidate reads the state as it is, in both passes.",
   r"loss", ("(r * h[t]) @ W_nh.T", "h[t] @ W_nh.T"), ("an.T @ (r * h[t])", "an.T @ h[t]"), ("ar = drh * h[t] * r * (1 - r)", "ar = 0 * r"), ("drh * r", "drh"),
   source="zhiyongc/GRU-D#2")
 of_gru_original("gru_original: update gate's slope at the reset gate", "z's derivative is formed with r.",
-  r"slope|\bz\b|derivative|instead", ("* z * (1 - z)", "* r * (1 - r)"))
+  r"slope|\bz(_t)?\b|derivative|instead", ("* z * (1 - z)", "* r * (1 - r)"))
 
 
 def lstm(
@@ -611,16 +611,16 @@ def lstm(
 
 of_lstm = partial(bug, lstm, bv.cells.lstm)
 of_lstm("lstm: cell adjoint not carried", "What later steps send through the cell is dropped.",
-  r"adjoint of c|\bc\b.*not carried|dc|cell", (" + dc_next", ""))
+  r"adjoint of c|\bc(_t)?\b.*not carried|dc|cell", (" + dc_next", ""))
 of_lstm("lstm: hidden adjoint not carried", "What later steps send through the gates is dropped.",
-  r"adjoint of h\b|\bh\b.*not carried", (" + dh_next", ""))
+  r"adjoint of h\b|\bh(_t)?\b.*not carried", (" + dh_next", ""))
 of_lstm("lstm: cell adjoint replaces the direct one", "= in place of +=: the step's own part is lost where the later one arrives.",
-  r"\bc\b|cell|tanh", ("dc = dh * o * (1 - tc**2) + dc_next", "dc = dc_next if t < T - 1 else dh * o * (1 - tc**2)"),
+  r"\bc(_t)?\b|cell|tanh", ("dc = dh * o * (1 - tc**2) + dc_next", "dc = dc_next if t < T - 1 else dh * o * (1 - tc**2)"),
   source="apache/mxnet#4057")
 of_lstm("lstm: forget gate left out", "The cell's adjoint goes back without the forget gate.",
-  r"\bf\b|forget", ("dc_next = dc * f", "dc_next = dc * 1"))
+  r"\bf(_t)?\b|forget", ("dc_next = dc * f", "dc_next = dc * 1"))
 of_lstm("lstm: input gate for the forget gate", "The cell's adjoint is multiplied by the wrong gate.",
-  r"\bf\b.*|forget|\bi\b.*instead", ("dc_next = dc * f", "dc_next = dc * i"))
+  r"\bf(_t)?\b.*|forget|\bi(_t)?\b.*instead", ("dc_next = dc * f", "dc_next = dc * i"))
 of_lstm("lstm: new cell for the old one", "The forget gate is paired with the cell that it made.",
   r"c_t .*instead of c_\{t-1\}|c_\{t-1\}", ("df = dc * c[t]", "df = dc * c[t + 1]"))
 of_lstm("lstm: slope at the cell, not at its tanh", "1 - c² in place of 1 - tanh(c)².",
@@ -630,15 +630,15 @@ of_lstm("lstm: slope of the cell missing", "The tanh between the cell and the ou
 of_lstm("lstm: tanh of tanh", "The derivative is taken of a value that is activated already.",
   r"slope|derivative|tanh", ("(1 - tc**2)", "(1 - np.tanh(tc) ** 2)"), source="nicklashansen/rnn_lstm_from_scratch#1")
 of_lstm("lstm: output gate meets the cell itself", "The tanh is left out in the output gate's adjoint.",
-  r"\bo\b|tanh|output gate|instead", ("do = dh * tc", "do = dh * c[t + 1]"))
+  r"\bo(_t)?\b|tanh|output gate|instead", ("do = dh * tc", "do = dh * c[t + 1]"))
 of_lstm("lstm: candidate differentiated as a gate", "The slope of the logistic function is used for the candidate's tanh.",
-  r"slope|derivative|\bg\b|sigmoid", ("dg * (1 - g**2)", "dg * g * (1 - g)"))
+  r"slope|derivative|\bg(_t)?\b|sigmoid", ("dg * (1 - g**2)", "dg * g * (1 - g)"))
 of_lstm("lstm: forget gate's slope missing", "The logistic function of the forget gate is applied again, not differentiated.",
-  r"\bf\b|forget|slope|derivative", ("df * f * (1 - f)", "df * sigmoid(f)"), source="CaptainE/RNN-LSTM-in-numpy#1")
+  r"\bf(_t)?\b|forget|slope|derivative", ("df * f * (1 - f)", "df * sigmoid(f)"), source="CaptainE/RNN-LSTM-in-numpy#1")
 of_lstm("lstm: nothing reaches the step before", "The adjoints of both states are computed and never handed on.",
-  r"not carried|later steps|through time|states", (" + dh_next", ""), (" + dc_next", ""), source="CaptainE/RNN-LSTM-in-numpy#1")
+  r"(not|no adjoint is) carried|later steps|through time|detached", (" + dh_next", ""), (" + dc_next", ""), source="CaptainE/RNN-LSTM-in-numpy#1")
 of_lstm("lstm: cell adjoint without the output's part", "The forget gate sees only what comes from later steps.",
-  r"\bf\b|forget|df|missing|direct", ("df = dc * c[t]", "df = dc_next * c[t]"))
+  r"\bf(_t)?\b|forget|df|missing|direct", ("df = dc * c[t]", "df = dc_next * c[t]"))
 of_lstm("lstm: one gate's bias for all", "All gates add the output gate's bias.",
   r"loss", ("bias = np.concatenate([b_i, b_f, b_g, b_o])", "bias = np.concatenate([b_o, b_o, b_g, b_o])"), source="ddbourgin/numpy-ml#42")
 of_lstm("lstm: bias gradients of the forget gate", "Input and output gate return the forget gate's bias gradient.",
@@ -654,19 +654,19 @@ of_lstm("lstm: input and forget gate exchanged", "The gradients of the first two
 of_lstm("lstm: forget bias of one", "One is added to the forget gate in the forward pass and not in the equations.",
   r"loss", ("sigmoid(f), np.tanh(g)", "sigmoid(f + 1), np.tanh(g)"))
 of_lstm("lstm: forget bias of one on the way back", "The gate is computed again for the backward pass, with one added.",
-  r"\bf\b|forget", ("        i, f, g, o = gates[t]\n", "        i, f, g, o = gates[t]\n        f = sigmoid(np.log(f / (1 - f)) + 1)\n"))
+  r"\bf(_t)?\b|forget", ("        i, f, g, o = gates[t]\n", "        i, f, g, o = gates[t]\n        f = sigmoid(np.log(f / (1 - f)) + 1)\n"))
 of_lstm("lstm: dc0 missing", "The initial cell's gradient is zero.",
   r"c0.*(zero|missing|not)", ('"c0": dc_next', '"c0": np.zeros_like(c0)'))
 of_lstm("lstm: dc0 without the last forget gate", "The first cell's adjoint is returned for the initial one's.",
-  r"c0.*(short|first|c_1|forget|before|one)|\bf\b", ('"c0": dc_next', '"c0": dc'))
+  r"c0.*(short|first|c_1|forget|before|one)|\bf(_t)?\b", ('"c0": dc_next', '"c0": dc'))
 of_lstm("lstm: initial states exchanged", "Hidden state and cell change places in a tuple.",
   r"exchang|swap|places|each other|loss|order", ("h, c, gates = [h0], [c0], []", "h, c, gates = [c0], [h0], []"))
 of_lstm("lstm: cell clipped", "The cell is clamped in the forward pass; its slope is taken as one.",
   r"loss", ("c.append(f * c[t] + i * g)", "c.append(np.clip(f * c[t] + i * g, -0.5, 0.5))"))
 of_lstm("lstm: adjoint reaches three gates", "The state's adjoint lacks what passes through the output gate.",
-  r"\bo\b|W_oh|output gate", ("dh_next = da @ W_h", "dh_next = da[:, : 3 * h0.shape[1]] @ W_h[: 3 * h0.shape[1]]"))
+  r"\bo(_t)?\b|W_oh|output gate", ("dh_next = da @ W_h", "dh_next = da[:, : 3 * h0.shape[1]] @ W_h[: 3 * h0.shape[1]]"))
 of_lstm("lstm: output gate's adjoint without the later steps", "Only the step's own loss enters it.",
-  r"\bo\b|output gate|later|W_oh", ("do = dh * tc", "do = (dq[t] @ W_qh) * tc"))
+  r"\bo(_t)?\b|output gate|later|W_oh", ("do = dh * tc", "do = (dq[t] @ W_qh) * tc"))
 of_lstm("lstm: read-out of the cell", "The read-out's gradient is paired with the cell in place of the hidden state.",
   r"W_qh.*(c_t|cell|instead)", ("dq, np.array(h[1:])), dq", "dq, np.array(c[1:])), dq"))
 of_lstm("lstm: cell of another step at the output", "The tanh is taken of the previous cell.",
@@ -677,9 +677,9 @@ of_lstm("lstm: input and forget gate take each other's weights", "The gates are 
   r"loss|exchang|swap|places", ("i, f, g, o = np.split", "f, i, g, o = np.split"),
   ("[di * i * (1 - i), df * f * (1 - f),", "[df * f * (1 - f), di * i * (1 - i),"), source="NX-AI/xlstm#98")
 of_lstm("lstm: input gate and candidate exchanged", "Each is multiplied by itself in place of the other.",
-  r"\bi\b|\bg\b|instead", ("di = dc * g", "di = dc * i"), ("dg = dc * i", "dg = dc * g"))
+  r"\bi(_t)?\b|\bg(_t)?\b|instead", ("di = dc * g", "di = dc * i"), ("dg = dc * i", "dg = dc * g"))
 of_lstm("lstm: input gate multiplied by itself", "The input gate's adjoint has the gate where the candidate belongs.",
-  r"\bi\b|\bg\b|instead", ("di = dc * g", "di = dc * i"), source="wvabrinskas/Neuron#181")
+  r"\bi(_t)?\b|\bg(_t)?\b|instead", ("di = dc * g", "di = dc * i"), source="wvabrinskas/Neuron#181")
 of_lstm("lstm: new state for the old one", "The recurrent weights of all gates are paired with the new state.",
   r"instead of h_\{t-1\}", ("dW_h += da.T @ h[t]", "dW_h += da.T @ h[t + 1]"), source="wvabrinskas/Neuron#181")
 of_lstm("lstm: no tanh at the output", "The output gate multiplies the cell itself, in both passes.",
@@ -733,7 +733,7 @@ def lstm_peephole(
 
 of_lstm_peephole = partial(bug, lstm_peephole, bv.cells.lstm_peephole)
 of_lstm_peephole("peephole: output gate sends nothing to the cell", "The output gate's peephole is missing in the cell's adjoint.",
-  r"p_o|peephole|ao|\bo\b", (" + ao * p_o", ""))
+  r"p_o|peephole|ao|\bo(_t)?\b", (" + ao * p_o", ""))
 of_lstm_peephole("peephole: gates send nothing to the cell before", "Input and forget peepholes are missing in the cell's adjoint.",
   r"p_[if]|peephole", ("dc_next = dc * f + ai * p_i + af * p_f", "dc_next = dc * f"))
 of_lstm_peephole("peephole: input gate's path missing", "The input gate's peephole is missing in the cell's adjoint.",
