@@ -199,3 +199,17 @@ def test_wrong_use_is_refused_when_the_test_is_made(make, message):
     with pytest.raises(bv.UsageError) as caught:
         make()
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("estimator", [bv.Window(2), HALF])
+def test_the_script_says_what_is_fed(estimator, undiagnosed):
+    rec = bv.cells.jordan
+    wrong = bv.generate(rec, estimator=estimator, feedback="scheduled").loss_and_grad
+
+    def doubled(**arrays):
+        loss, grads = wrong(**arrays)
+        return loss, {k: 2 * g for k, g in grads.items()}
+
+    found = failure(doubled, estimator, rec, feedback="scheduled")
+    assert "bv.with_feedback(bv.cells.jordan, 'scheduled'), inputs=arrays" in found.script
+    assert run(found.script, fn=doubled).verdict == "refuted"
