@@ -160,6 +160,8 @@ def difference_slopes(
     """
     count = len(probes)
     found = Slopes(np.full(count, np.nan), np.full(count, np.inf), np.zeros(count, dtype=bool))
+    if not np.isfinite(wobble):  # nor then is the loss, here or nearby
+        return found
 
     def along(t: Array, which: Array) -> Array:
         ts, numbers = np.broadcast_arrays(t, which)

@@ -81,6 +81,13 @@ def test_analytic_is_found_out(loss, answers):
         assert told == answers
 
 
+def test_differences_of_a_loss_that_is_not_finite_are_not_trusted():
+    values, errors, trusted = difference_gradient(
+        lambda q: np.nan * smooth(q), here(), "b", np.random.default_rng(0)
+    )
+    assert not trusted.any() and np.all(errors == np.inf) and np.all(np.isnan(values))
+
+
 def test_kink_is_seen():
     p = {"a": np.array([0.0, 1.0])}
     loss = lambda q: np.sum(np.maximum(q["a"], 0)) + np.sum(np.sin(q["a"]))  # noqa: E731
