@@ -93,7 +93,7 @@ def checked(
         }
         with tables.progress(None) as step, step(f"checking {target}"):
             report = _checked(function, reference, wanted, given)
-    return of_report("check", report, place_of(function))
+            return of_report("check", report, place_of(function))  # here: it may call the function again
 
 
 def _checked(function: Any, reference: Any, wanted: Estimator, given: dict[str, Any]) -> Report:

@@ -6,7 +6,7 @@ A rule knows nothing of a cell; whether a mutant changes any number is found out
 
 from __future__ import annotations
 
-from bptt_verify.mutants import factors, feedback, paths, results, slips, sums
+from bptt_verify.mutants import carrying, factors, feedback, paths, results, slips, sums
 from bptt_verify.mutants.mutant import Mutant, Rule
 from bptt_verify.program import Program
 
@@ -31,11 +31,14 @@ RULES: tuple[Rule, ...] = (
 
 RARE: tuple[Rule, ...] = (
     slips.other_slope,
-    slips.earlier_adjoint,
-    slips.late_carry,
-    slips.wrong_direction,
-    slips.overwritten_state,
+    carrying.earlier_adjoint,
+    carrying.late_carry,
+    carrying.wrong_direction,
+    carrying.overwritten_state,
     slips.slip,
+    slips.other_weight,
+    slips.turned_gate,
+    carrying.carried_only,
     results.one_sum,
 )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import sympy as sp
 
 from bptt_verify.mutants.mutant import Mutant, backward, rewritten, states, text_of, with_equations
-from bptt_verify.program import TIME, Contract, Pointwise, Program, Ref, formula, spelled, symbol
+from bptt_verify.mutants.results import alike
+from bptt_verify.program import Contract, Pointwise, Program, Ref, formula, spelled, symbol
 from bptt_verify.program.functions import FUNCTIONS, relu, sigmoid, step
 from bptt_verify.program.surgery import reading
 
@@ -60,101 +61,30 @@ def _with_slope(program: Program, right: sp.Expr, other: sp.Expr, refs: tuple[Re
     return changed
 
 
-def earlier_adjoint(program: Program) -> Iterator[Mutant]:
-    """A product takes an adjoint before it was multiplied by the slope or the gate."""
-    late = {e.name: e for e in backward(program)}
-    for e in late.values():
-        for r in e.operands if isinstance(e, Contract) else ():
-            source = late.get(r.name)
-            if not isinstance(source, Pointwise):
-                continue
-            for before in _factors_among(late, source, r):
-                taken = replace(r, name=before.name)
-                changed = reading(e, {o: taken if o == r else o for o in e.operands})
-                text = (
-                    f"{e.name} uses {spelled(before)} where {spelled(r)} belongs: what multiplies it in "
-                    f"{formula(source)} is left out there (slope or gate)"
-                )
-                name = f"{before.name} for {r.name} in {e.name}"
-                yield Mutant(name, text, with_equations(program, changed))
-
-
-def _factors_among(late: Container[str], source: Pointwise, r: Ref) -> Iterator[Ref]:
-    """The adjoints of this step that are a factor of every term of an equation."""
-    for before in source.operands:
-        fits = before.name in late and not before.shift and len(before.labels) == len(r.labels)
-        if fits and all(t.has(symbol(before)) for t in sp.Add.make_args(source.expr)):
-            yield before
-
-
-def late_carry(program: Program) -> Iterator[Mutant]:
-    """The carried adjoint is added after the slope instead of before it."""
-    carried = {c.value for c in program.carries if c.shift > 0}
-    sums = {
-        e.name: [r for r in e.operands if r.name in carried and r.shift > 0]
-        for e in backward(program)
-        if isinstance(e, Pointwise) and e.expr.is_Add
-    }
+def other_weight(program: Program) -> Iterator[Mutant]:
+    """A product takes another parameter of the same shape."""
     for e in backward(program):
-        for r in e.operands if isinstance(e, Pointwise) else ():
-            for c in sums.get(r.name, []):
-                if r.shift or not isinstance(e, Pointwise):
-                    continue
-                expr = e.expr.xreplace({symbol(r): symbol(r) - symbol(c)}) + symbol(c)
-                changed = rewritten(e, expr, (*e.operands, c))
-                text = f"{spelled(c)} is added to {e.name} after the slope, and not to {r.name} before it"
-                yield Mutant(f"{c.name} after the slope in {e.name}", text, with_equations(program, changed))
+        for r in e.operands if isinstance(e, Contract) else ():
+            for group in alike(program):
+                for other in group if r.name in group else ():
+                    if other != r.name:
+                        taken = replace(r, name=other)
+                        changed = reading(e, {o: taken if o == r else o for o in e.operands})
+                        text = f"{e.name} uses {other} where {r.name} belongs"
+                        yield Mutant(
+                            f"{other} for {r.name} in {e.name}", text, with_equations(program, changed)
+                        )
 
 
-def wrong_direction(program: Program) -> Iterator[Mutant]:
-    """The backward loop runs forwards, or adds up what it carries."""
-    late = [c for c in program.carries if c.shift > 0]
-    if not late:
-        return
-    names = {c.value for c in late}
-
-    def turned(r: Ref) -> Ref:
-        return replace(r, shift=-1) if r.name in names and r.shift > 0 else r
-
-    yield Mutant(
-        "backward loop runs forwards",
-        "the backward loop runs forwards in time: the adjoint is carried from step t-1 to step t",
-        replace(
-            program,
-            equations=tuple(reading(e, {r: turned(r) for r in e.operands}) for e in program.equations),
-            carries=tuple(replace(c, shift=-1) if c in late else c for c in program.carries),
-        ),
-    )
-    for c in late:
-        e = program.equation[c.value]
-        whole = Ref(f"{e.name}_alone", e.labels)
-        again = Ref(e.name, e.labels, 1)
-        total = Pointwise(e.name, e.labels, symbol(whole) + symbol(again), (whole, again))
-        equations = [
-            x
-            for old in program.equations
-            for x in ((replace(old, name=whole.name), total) if old is e else (old,))
-        ]
-        text = f"the carried adjoint {e.name} accumulates over the steps (+= where = belongs)"
-        yield Mutant(f"{e.name} accumulates", text, replace(program, equations=tuple(equations)))
-
-
-def overwritten_state(program: Program) -> Iterator[Mutant]:
-    """All stored states are one array, so that the backward pass finds the last one everywhere."""
-    ends = {c.value: c.end for c in program.carries if c.shift < 0}
-    for value, end in ends.items():
-
-        def last(r: Ref, value: str = value, end: str = end) -> Ref:
-            return Ref(end, r.labels[1:]) if r.name == value and r.labels[:1] == (TIME,) else r
-
-        changed = [
-            reading(e, {r: last(r) for r in e.operands})
-            for e in backward(program)
-            if any(r.name == value for r in e.operands)
-        ]
-        if changed:
-            text = f"the stored states {value} are one array that is overwritten: all are the last state"
-            yield Mutant(f"{value} overwritten", text, with_equations(program, *changed))
+def turned_gate(program: Program) -> Iterator[Mutant]:
+    """A gate and one minus the gate change places in the whole backward pass."""
+    for f, out in _functions(program):
+        s = symbol(out)
+        hits = [e for e in backward(program) if isinstance(e, Pointwise) and e.expr.has(s)]
+        if f.expr.func is sigmoid and len(hits) > 1:
+            changed = [rewritten(e, e.expr.xreplace({s: 1 - s}), e.operands) for e in hits]
+            text = f"{f.name} and 1 - {f.name} are the wrong way round in the whole backward pass"
+            yield Mutant(f"1 - {f.name} for {f.name}", text, with_equations(program, *changed))
 
 
 def slip(program: Program) -> Iterator[Mutant]:
@@ -179,6 +109,10 @@ def _slips(program: Program, e: Pointwise) -> Iterator[tuple[str, sp.Expr, tuple
         yield f"the factor {spelled(r)} is missing", _without_factor(e.expr, s), e.operands
         if _is_gate(program, r):
             yield f"1 - {spelled(r)} stands for {spelled(r)}", e.expr.xreplace({s: 1 - s}), e.operands
+        argument = _argument(program, r)
+        if argument is not None:
+            text = f"{spelled(argument)} stands for {spelled(r)}"
+            yield text, e.expr.xreplace({s: symbol(argument)}), (*e.operands, argument)
         for other in _like(program, r):
             text = f"{spelled(other)} stands for {spelled(r)}"
             yield text, e.expr.xreplace({s: symbol(other)}), (*e.operands, other)
@@ -200,6 +134,14 @@ def _slips(program: Program, e: Pointwise) -> Iterator[tuple[str, sp.Expr, tuple
         yield "the sign is wrong", -e.expr, e.operands
 
 
+def _argument(program: Program, r: Ref) -> Ref | None:
+    """What a function was applied to, where a value is that of a function."""
+    made = program.equation.get(r.name)
+    if isinstance(made, Pointwise) and made.expr.func in FUNCTIONS and len(made.operands) == 1:
+        return replace(r, name=made.operands[0].name)
+    return None
+
+
 def _is_gate(program: Program, r: Ref) -> bool:
     made = program.equation.get(r.name)
     return isinstance(made, Pointwise) and made.expr.func is sigmoid
@@ -217,7 +159,10 @@ def _without_factor(expr: sp.Expr, gone: sp.Expr) -> sp.Expr:
 
 
 def _like(program: Program, r: Ref) -> Iterator[Ref]:
-    """Values that are made by the same function: the other gates."""
+    """Values that are made by the same function, the other gates; or parameters of the same shape."""
+    for group in alike(program):
+        if r.name in group:
+            yield from (replace(r, name=other) for other in group if other != r.name)
     own = program.equation.get(r.name)
     if isinstance(own, Pointwise) and own.expr.func in FUNCTIONS and r.name not in states(program):
         for e in program.equations:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from bptt_verify.verify.causes import gradient_cause
 from bptt_verify.verify.plaincauses import plain_cause
 from bptt_verify.verify.plainlosses import loss_problem
 from bptt_verify.verify.problems import Inputs, Reduction, recurrence_problem
-from bptt_verify.verify.reproduction import Subject, reproducible
+from bptt_verify.verify.refuted import RefutedReport
+from bptt_verify.verify.reproduction import Subject, reproduced
 
 
 def check_gradient(
@@ -52,7 +54,8 @@ def check_gradient(
     Returns
     -------
     Report
-        ``.verdict`` is ``"verified"``, ``"refuted"`` or ``"inconclusive"``.
+        ``.verdict`` is ``"verified"``, ``"refuted"`` or ``"inconclusive"``. The cause of a refuted one
+        and its script are looked for when they are first read or printed.
 
     Raises
     ------
@@ -78,17 +81,22 @@ def check_gradient(
     evidence, notes = judge_gradient(wrapped, problem, generator)
     if any(e.name.startswith("finite") and e.verdict != "verified" for e in evidence):
         evidence = _with_slopes(evidence, wrapped, problem, generator)
-    cause = None
-    refuted = combine(e.verdict for e in evidence) == "refuted"
     if isinstance(against, Recurrence):
         notes = (*not_sent(against, wrapped, reduction), *notes)
-        if refuted:
-            cause = gradient_cause(against, wrapped, problem, [c.arrays for c in cases])
-    elif refuted:
-        cause = plain_cause(wrapped, problem, cases, generator)
-    report = Report(f"{_named(fn)} against {_titled(against)}", evidence, cause, notes, seed)
-    subject = Subject(fn, wrapped, against, inputs, reduction)
-    return reproducible(report, subject, problem, cases) if refuted else report
+    title = f"{_named(fn)} against {_titled(against)}"
+    if combine(e.verdict for e in evidence) != "refuted":
+        return Report(title, evidence, None, notes, seed)
+    subject = Subject(fn, wrapped, against, inputs, reduction, seed)
+    fails = any("the function failed with" in f.what for e in evidence for f in e.findings)
+
+    def cause() -> str | None:
+        if isinstance(against, Recurrence):
+            return gradient_cause(against, wrapped, problem, [c.arrays for c in cases])
+        return plain_cause(wrapped, problem, cases, np.random.default_rng(seed or 0))
+
+    return RefutedReport(
+        title, evidence, notes, seed, cause, partial(reproduced, subject, problem, cases, fails)
+    )
 
 
 def assert_gradient(

@@ -11,7 +11,7 @@ from bptt_verify.mutants.mutant import Mutant
 from bptt_verify.program import Program
 from bptt_verify.verify.diagnosis import Call, agree, close, factors, fits, gradients
 
-MOST_PAIRS = 1500  # pairs of mistakes that are tried
+MOST_PAIRS = 600  # pairs of mistakes that are tried
 EXACTLY = ""  # the name of no factor
 
 

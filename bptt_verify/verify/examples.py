@@ -161,13 +161,14 @@ def examined(task: Task, example: int) -> Result:
     rng = int(np.random.SeedSequence([task.seed, example]).generate_state(1)[0])
     try:
         report = _checked(task, arrays, rng)
+        cause = report.diagnosis
     except UsageError:
         raise
     except Exception as error:  # one example must not end the others; it is reported
         return Result(example, "error", sizes, (f"{type(error).__name__}: {error}",))
     verdict = combine(e.verdict for e in report.evidence if e.name != "reach")
     blind = any(e.name == "reach" and e.verdict != "verified" for e in report.evidence)
-    return Result(example, verdict, sizes, tuple(f.what for f in report.findings), report.diagnosis, blind)
+    return Result(example, verdict, sizes, tuple(f.what for f in report.findings), cause, blind)
 
 
 def _checked(task: Task, arrays: Mapping[str, Any], rng: int) -> Report:

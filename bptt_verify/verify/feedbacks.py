@@ -79,6 +79,8 @@ def worlds(rec: Recurrence) -> Iterator[Model]:
             ("mask turned", "feeds the output where the mask is 1, and the target where it is 0", _turned),
             ("mask late", "reads the mask one step late: the row of the step before", _late),
             ("mask early", "reads the mask one step early: the row of the step after", _early),
+            ("one coin", "reads the first row of the mask at every step: one coin for all steps", _one_coin),
+            ("second coin", "reads the second row of the mask at every step", _second_coin),
         ):
             yield Model(name, text, rec.program, given)
     zero = {n: 0.0 for n in rec.initial if n.removesuffix("0") in rec.feedback}
@@ -140,6 +142,14 @@ def _in(rec: Recurrence, mode: str) -> Recurrence | None:
 
 def _turned(arrays: Arrays) -> Arrays:
     return {**arrays, MASK_NEXT: 1 - arrays[MASK_NEXT]}
+
+
+def _one_coin(arrays: Arrays) -> Arrays:
+    return {**arrays, MASK_NEXT: np.broadcast_to(arrays[MASK_NEXT][-1:], arrays[MASK_NEXT].shape)}
+
+
+def _second_coin(arrays: Arrays) -> Arrays:
+    return {**arrays, MASK_NEXT: np.broadcast_to(arrays[MASK_NEXT][:1], arrays[MASK_NEXT].shape)}
 
 
 def _late(arrays: Arrays) -> Arrays:

@@ -1,4 +1,4 @@
-"""A refuted report with what reproduces it: the smallest inputs that were found, and a script."""
+"""What reproduces a refuted report: the smallest inputs that were found, and a script."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from bptt_verify.check import Arrays, Case, Problem, judge_gradient
 from bptt_verify.language import Recurrence, outward
-from bptt_verify.verdict import Report, combine
+from bptt_verify.verdict import combine
 from bptt_verify.verify.adapters import Adapted
 from bptt_verify.verify.problems import Inputs, Reduction
-from bptt_verify.verify.scripts import Name, is_short, place_of_reference, script, script_at
+from bptt_verify.verify.refuted import Reproduction
+from bptt_verify.verify.scripts import Name, is_short, place_of, script, script_at
 from bptt_verify.verify.shrinking import smallest_failing
 
 
@@ -29,6 +30,7 @@ class Subject:
     against : Recurrence or callable
     inputs : as of ``check_gradient``
     reduction : as of ``check_gradient``
+    seed : int or None
     """
 
     fn: Any
@@ -36,41 +38,35 @@ class Subject:
     against: Any
     inputs: Inputs
     reduction: Reduction
+    seed: int | None
 
 
-def reproducible(report: Report, subject: Subject, problem: Problem, cases: Sequence[Case]) -> Report:
-    """The report with its smallest inputs and its script; as it is where the caller must have the script.
+def reproduced(subject: Subject, problem: Problem, cases: Sequence[Case], fails: bool) -> Reproduction:
+    """The smallest inputs that were found, and a script; None where the caller must have the script.
 
     Against a recurrence inputs are drawn anew and shrunk. Inputs of the caller's stay as they are; of those
     that a function draws, the smallest on which the gradient is wrong are taken.
     """
-    options = _options(report, subject)
+    options = _options(subject)
     if subject.inputs is None and isinstance(subject.against, Recurrence):
-        raises = any("the function failed with" in f.what for f in report.findings)
-        found = smallest_failing(subject.against, subject.sent, subject.reduction, report.seed or 0, raises)
+        found = smallest_failing(subject.against, subject.sent, subject.reduction, subject.seed or 0, fails)
         if found is not None and is_short(found.arrays):
-            text = script_at(subject.fn, subject.against, found.arrays, options)
-            return replace(report, smallest=found.title, script=text)
-        return replace(report, script=script(subject.fn, subject.against, [], options))
+            return found.title, script_at(subject.fn, subject.against, found.arrays, options)
+        return None, script(subject.fn, subject.against, [], options)
     case = _smallest(subject.sent, problem, cases)
     if case is not None and is_short(case.arrays):
         arrays = outward({k: v for k, v in case.arrays.items() if subject.sent.takes(k)})
-        return replace(
-            report,
-            smallest=f"{case.name} ({_shapes(arrays)})",
-            script=script_at(subject.fn, subject.against, arrays, options),
-        )
+        return f"{case.name} ({_shapes(arrays)})", script_at(subject.fn, subject.against, arrays, options)
     if callable(subject.inputs):
-        lines, called = place_of_reference(subject.inputs)
-        text = script(subject.fn, subject.against, lines, {"inputs": Name(called), **options})
-        return replace(report, script=text)
-    return report
+        lines, called = place_of(subject.inputs, "draw")
+        return None, script(subject.fn, subject.against, lines, {"inputs": Name(called), **options})
+    return None, None
 
 
-def _options(report: Report, subject: Subject) -> dict[str, Any]:
+def _options(subject: Subject) -> dict[str, Any]:
     against, reduction = subject.against, subject.reduction
     return {
-        "rng": report.seed,
+        "rng": subject.seed,
         "reduction": reduction if isinstance(reduction, str) and reduction != "mean" else None,
         "feedback": against.mode if isinstance(against, Recurrence) and against.feedback else None,
     }

@@ -44,7 +44,7 @@ def script(
     fn: Any, against: Any, lines: list[str], options: Mapping[str, Any], check: str = "check_gradient"
 ) -> str:
     """A script that checks a function, after lines that make its inputs."""
-    imported, called = _place(fn, "fn")
+    imported, called = place_of(fn, "fn")
     needed, meant = place_of_reference(against)
     listed = "".join(f", {k}={v!r}" for k, v in options.items() if v is not None)
     return "\n".join(
@@ -81,7 +81,7 @@ def printed(array: Array) -> str:
 def place_of_reference(against: Any) -> tuple[list[str], str]:
     """Lines that import a recurrence or a loss function, and what it is called then."""
     if not isinstance(against, Recurrence):
-        return _place(against, "loss")
+        return place_of(against, "loss")
     module, path = against.function.__module__, against.function.__qualname__
     if module.partition(".cells")[0] == "bptt_verify":
         return [], f"bv.cells.{against.name}"
@@ -91,7 +91,8 @@ def place_of_reference(against: Any) -> tuple[list[str], str]:
     return [f"# import or define the recurrence {against.name} here, and call it rec"], "rec"
 
 
-def _place(fn: Any, otherwise: str) -> tuple[list[str], str]:
+def place_of(fn: Any, otherwise: str) -> tuple[list[str], str]:
+    """Lines that import a function, and what it is called then; a comment where it cannot be imported."""
     path = str(getattr(fn, "__qualname__", None) or type(fn).__name__)
     found = _found(fn, path)
     tested = getattr(found, "bptt", None)  # a gradient test that stands under the name of its function

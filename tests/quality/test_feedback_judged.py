@@ -144,8 +144,8 @@ def test_every_model_of_feedback_is_told_from_the_right_one(name, mode):
     rec = modes_of(name)[mode]
     _, *others = worlds(rec)
     for world in others:
-        report = bv.check_gradient(interpreted(adjoint(world.program), world.arrays), rec, rng=1)
-        assert report.verdict == "refuted" and world.words in report.diagnosis, report.diagnosis
+        report = bv.check_gradient(interpreted(adjoint(world.program), world.given), rec, rng=1)
+        assert report.verdict == "refuted" and world.description in report.diagnosis, report.diagnosis
 
 
 @pytest.mark.parametrize(

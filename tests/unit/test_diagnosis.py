@@ -209,11 +209,12 @@ def test_the_script_runs_and_finds_the_same(tmp_path, monkeypatch, against):
             report = bv.check_gradient(mine.loss_and_grad, ELMAN, rng=7)
         else:
             report = bv.check_gradient(mine.loss_and_grad, mine.loss, inputs=mine.draw, rng=7)
+        script = report.script
     finally:
         del sys.modules["mine_in_a_script"]
-    assert report.verdict == "refuted" and "from mine_in_a_script import loss_and_grad" in report.script
+    assert report.verdict == "refuted" and "from mine_in_a_script import loss_and_grad" in script
     done = subprocess.run(
-        [sys.executable, "-c", report.script], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.stdout.startswith("REFUTED: loss_and_grad against "), done.stderr
     assert "dL/dW_hh" in done.stdout

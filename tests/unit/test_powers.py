@@ -74,9 +74,7 @@ def test_a_test_that_rejects_the_right_gradient_is_told_so():
     assert "REJECTS the right gradient" in str(found)
 
 
-def test_assertions_and_reports_count(monkeypatch):
-    monkeypatch.setattr("bptt_verify.verify.checks.gradient_cause", lambda *arguments: None)
-    monkeypatch.setattr("bptt_verify.verify.checks.reproducible", lambda report, *arguments: report)
+def test_assertions_and_reports_count():
     arrays = given(h0=np.ones((3, 5)))
 
     def asserting(fn):
