@@ -2328,5 +2328,27 @@ def main(pattern: str = "") -> None:
             print(f"{report.verdict}{', named' * told}: {entry.name}: {report.diagnosis or next(iter(report.findings), '')}")
 
 
+def rows():
+    """Lines of docs/reference/mistakes.md: what was reported, where, on which inputs it shows, what is said of it."""
+    for entry in BUGS:
+        if entry.source is not None:
+            report = judged(entry)
+            first = report.findings[0]
+            shows = report.smallest if isinstance(entry.against, bv.Recurrence) and report.smallest else first.case
+            said = report.diagnosis or first.what.split(" (relative error")[0]
+            cells = (entry.mistake, reported(entry.source), shows or "", said)
+            yield f"| {' | '.join(' '.join(c.split()).replace('|', chr(92) + '|') for c in cells)} |"
+
+
+def reported(source):
+    """A link to an issue, or the address."""
+    repository, _, number = source.partition("#")
+    return f"[{source}](https://github.com/{repository}/issues/{number})" if number else source
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    if sys.argv[1:] == ["--rows"]:
+        for row in rows():
+            print(row, flush=True)
+    else:
+        main(*sys.argv[1:2])
