@@ -24,13 +24,21 @@ def changed_afterwards(rec: Recurrence, calls: Sequence[Call]) -> str | None:
     if not wrong:
         return None
     found, truths = [c.grads for c, _ in wrong], [truth for _, truth in wrong]
-    return zero(found) or clipped(found, truths) or penalised(rec, pairs) or coarse(found, truths)
+    return zero(found, truths) or clipped(found, truths) or penalised(rec, pairs) or coarse(found, truths)
 
 
-def zero(found: Sequence[Gradients]) -> str | None:
-    """Whether nothing is returned but zeros."""
-    nothing = all(not np.any(g[k]) for g in found for k in g)
-    return "the gradient is zero throughout [zero]" if nothing else None
+def zero(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | None:
+    """Whether all that is wrong is zero."""
+    pairs = [(k, f[k], t[k]) for f, t in zip(found, truth, strict=True) for k in f if k in t]
+    wrong = sorted({k for k, f, t in pairs if not close(f, t)})
+    if any(np.any(f) for k, f, _ in pairs if k in wrong):
+        return None
+    whole = len(wrong) == len({k for k, _, _ in pairs})
+    return (
+        "the gradient is zero throughout [zero]"
+        if whole
+        else f"the gradient of {', '.join(wrong)} is zero [zero]"
+    )
 
 
 def clipped(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | None:

@@ -21,7 +21,7 @@ from bptt_verify.verify.keptterms import Seen, differs, named_pattern, observed
 from bptt_verify.verify.pieces import pieces_named
 from bptt_verify.verify.restarts import restart_named
 from bptt_verify.verify.termweights import LONGEST, weights_named
-from bptt_verify.verify.wrongmodels import gradient_of_another, model_named
+from bptt_verify.verify.wrongmodels import gradient_of_another, has_right_loss, model_named
 
 DIAGNOSED_STEPS = 12  # cases longer than this add nothing to a diagnosis but time
 REPEATS = 3  # draws of the parameters with which the weights of the terms are solved for
@@ -32,18 +32,23 @@ def gradient_cause(rec: Recurrence, fn: Adapted, problem: Problem, cases: Sequen
     calls = _short_calls(fn, cases)
     if not calls:
         return None
-    kept = observed(rec, fn, problem, cases, Full())
-    return (
+    found = (
         feedback_named(rec, calls)
         or one_mistake(rec, calls)
         or model_named(rec, calls)
         or changed_afterwards(rec, calls)
-        or truncation_instead(kept, partly=False)
+    )
+    if found is not None:
+        return found
+    kept = observed(rec, fn, problem, cases, Full())
+    found = (
+        truncation_instead(kept, partly=False)
         or half_cut_named(rec, calls, ())
         or two_mistakes(adjoint(rec.program), calls)
-        or truncation_instead(kept, partly=True)
-        or gradient_of_another(rec, calls)
     )
+    if found is not None or not has_right_loss(rec, calls):  # what is left speaks of the gradient alone
+        return found
+    return truncation_instead(kept, partly=True) or gradient_of_another(rec, calls)
 
 
 def truncation_cause(

@@ -80,7 +80,11 @@ def worlds(rec: Recurrence) -> Iterator[Model]:
             ("mask late", "reads the mask one step late: the row of the step before", _late),
             ("mask early", "reads the mask one step early: the row of the step after", _early),
             ("one coin", "reads the first row of the mask at every step: one coin for all steps", _one_coin),
-            ("second coin", "reads the second row of the mask at every step", _second_coin),
+            (
+                "second coin",
+                "reads the mask of step 2, the first that counts, at every step: one coin for all steps",
+                _second_coin,
+            ),
         ):
             yield Model(name, text, rec.program, given)
     zero = {n: 0.0 for n in rec.initial if n.removesuffix("0") in rec.feedback}

@@ -34,9 +34,9 @@ def model_named(rec: Recurrence, calls: Sequence[Call]) -> str | None:
     str or None
         None where the loss is that of the recurrence, up to a factor, or of no model that is known.
     """
-    of_calls = [factors(rec.program, c) for c in calls]
-    if _factor_between(calls, [loss(rec.program, c.arrays) for c in calls], of_calls) is not None:
+    if has_right_loss(rec, calls):
         return None
+    of_calls = [factors(rec.program, c) for c in calls]
     for model in others(rec):
         losses = [loss(model.program, model.given(c.arrays)) for c in calls]
         times = _factor_between(calls, losses, of_calls)
@@ -45,6 +45,12 @@ def model_named(rec: Recurrence, calls: Sequence[Call]) -> str | None:
                 f"the function computes another model: it {model.description}. {_rest(model, calls, times)}"
             )
     return None
+
+
+def has_right_loss(rec: Recurrence, calls: Sequence[Call]) -> bool:
+    """Whether a function computes the loss of the recurrence, up to a factor."""
+    of_calls = [factors(rec.program, c) for c in calls]
+    return _factor_between(calls, [loss(rec.program, c.arrays) for c in calls], of_calls) is not None
 
 
 def gradient_of_another(rec: Recurrence, calls: Sequence[Call]) -> str | None:

@@ -4,10 +4,13 @@ The list is long, and gated cells take their time, so that only some of the slow
 All of them: ``python tests/documented_bugs.py``, or with a pattern of names.
 """
 
+from pathlib import Path
+
 import pytest
 from documented_bugs import BUGS, RIGHT, judged, named
 
 from bptt_verify.language import Recurrence
+from bptt_verify.mutants.catalogue import RARE, RULES
 
 SLOW = {"gru", "gru_original", "lstm", "lstm_peephole"}
 UNNAMED = {"both ways: weights exchanged", "clip: sign lost"}  # refuted, but not told what the mistake is
@@ -38,3 +41,13 @@ def test_a_bug_is_refuted_and_named(bug):
 def test_a_right_one_is_verified(right):
     report = judged(right)
     assert report.verdict == "verified", report
+
+
+def test_the_page_of_mistakes_has_every_rule_and_every_report():
+    page = (Path(__file__).parents[2] / "docs/reference/mistakes.md").read_text(encoding="utf-8")
+    for rule in (*RULES, *RARE):
+        assert f"`{rule.__module__.rpartition('.')[2]}.{rule.__name__}`" in page, rule
+    for entry in (b for b in BUGS if b.source is not None):
+        assert entry.source in page and " ".join(entry.mistake.split()) in page.replace("\\|", "|"), (
+            entry.name
+        )
