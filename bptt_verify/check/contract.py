@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,8 @@ from bptt_verify.check import noise
 from bptt_verify.check.observations import nearest, shape_hint, sizes
 from bptt_verify.check.problem import Array, Arrays, Case, GradientFunction, Problem, magnitude
 from bptt_verify.verdict import Evidence, Finding
+
+OURS = str(Path(__file__).resolve().parents[1])
 
 
 @dataclass(frozen=True)
@@ -62,16 +67,31 @@ def call(fn: GradientFunction, arrays: Arrays) -> Result:
     try:
         with np.errstate(all="ignore"):
             returned: Any = fn(arrays)
-        loss, grads = returned
     except Exception as error:  # the function is foreign; whatever it raises is a finding
-        return Result(nothing, failure=f"the function failed with {type(error).__name__}: {error}")
+        told = f"the function failed with {type(error).__name__}: {error}"
+        return Result(nothing, failure=told + _users_line(error))
+    if not isinstance(returned, Sequence) or len(returned) != 2:
+        count = f" of {len(returned)}" if isinstance(returned, Sequence) else ""
+        what = f"the function returned a {type(returned).__name__}{count}; expected (loss, gradients by name)"
+        return Result(nothing, failure=f"{what}. bptt_verify.adapt is for other forms: gradients='tuple'")
+    loss, grads = returned
     if not isinstance(grads, Mapping):
         what = f"the gradients are a {type(grads).__name__}; expected a mapping from names to arrays"
-        return Result(nothing, failure=what)
+        return Result(nothing, failure=f"{what}. bptt_verify.adapt is for other forms: gradients='tuple'")
     try:
         return Result(np.asarray(loss), {str(k): np.asarray(g) for k, g in grads.items()})
     except Exception as error:  # whatever a foreign array raises that NumPy cannot take
         return Result(nothing, failure=f"what the function returned is no array: {error}")
+
+
+def _users_line(error: Exception) -> str:
+    """The innermost line of the error that is neither this library's nor an installed one's."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_installed(f.filename)]
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+
+
+def _is_installed(file: str) -> bool:
+    return file.startswith((OURS, sys.prefix, sys.base_prefix)) or "site-packages" in file
 
 
 def provided(problem: Problem, arrays: Arrays, result: Result) -> dict[str, Array]:

@@ -137,7 +137,11 @@ def wrong_scale(program: Program) -> Iterator[Mutant]:
     factors = {
         "times T": (steps, "the gradient is the right one times T: the mean over time is missing"),
         "times B": (batch, "the gradient is the right one times B: the mean over the batch is missing"),
-        "times T B": (steps * batch, "the gradient is the right one times T B: the mean is missing"),
+        "times T B": (
+            steps * batch,
+            "the gradient is the right one times T B: the mean is missing "
+            "(if a sum is meant, say reduction='sum')",
+        ),
         "over T": (1 / steps, "the gradient is the right one over T: the mean over time is taken twice"),
         "over B": (1 / batch, "the gradient is the right one over B: the mean over the batch is taken twice"),
         "doubled": (

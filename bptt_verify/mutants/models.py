@@ -104,6 +104,14 @@ def other_series(program: Program) -> Iterator[Model]:
         return lambda a: {k: np.roll(v, by, 0) if k in names and k in a else v for k, v in a.items()}
 
     yield Model(
+        "time for batch",
+        "takes batch for time and time for batch: its arrays are (B, T, …), and bptt_verify.adapt(fn, "
+        "layout='batch') turns them",
+        program,
+        _for_each_other(program, series),
+        _for_each_other(program, series),
+    )
+    yield Model(
         "time reversed", "runs from the last step to the first", program, turned(series), turned(series)
     )
     if inputs:
@@ -116,6 +124,18 @@ def other_series(program: Program) -> Iterator[Model]:
             if names:
                 text = f"reads the {word} of the step {which}"
                 yield Model(f"{word} {by:+d}", text, program, moved(names, by), moved(names, -by))
+
+
+def _for_each_other(program: Program, series: tuple[str, ...]) -> Callable[[Arrays], Arrays]:
+    """Time and batch exchanged in the series; what starts a sequence is zero, since it has no such batch."""
+    initial = {a.name for a in program.arrays if a.role == "initial"}
+
+    def change(a: Arrays) -> Arrays:
+        steps = next((np.shape(a[k])[0] for k in series if k in a), 1)
+        turned = {k: np.swapaxes(v, 0, 1) if k in series else v for k, v in a.items()}
+        return {k: np.zeros((steps, *np.shape(v)[1:])) if k in initial else v for k, v in turned.items()}
+
+    return change
 
 
 def other_returns(program: Program) -> Iterator[Model]:

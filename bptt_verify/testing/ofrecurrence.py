@@ -15,8 +15,7 @@ from bptt_verify.language import Recurrence
 from bptt_verify.oracle import Truncation
 from bptt_verify.testing.examples import Example, Limits, drawn_examples
 from bptt_verify.verdict import Evidence
-from bptt_verify.verify.adapters import adapted
-from bptt_verify.verify.arguments import known_arrays, not_sent
+from bptt_verify.verify.arguments import meant, not_sent
 from bptt_verify.verify.cases import least_sizes
 from bptt_verify.verify.causes import gradient_cause, truncation_cause, truncation_instead
 from bptt_verify.verify.diagnosis import calls_of, diagnosis, one_mistake
@@ -78,7 +77,7 @@ class OfRecurrence:
 
     def adapted(self, fn: Callable[..., Any]) -> Any:
         """The function with the arrays that it takes."""
-        made = adapted(fn, known_arrays(self.rec))
+        made = meant(fn, self.rec, self.reduction)
         self.problem(made, [])
         return made
 

@@ -24,14 +24,20 @@ class Adapted:
         ``function(**arrays) -> (loss, grads)``.
     accepts : frozenset of str, or None
         Names of its keyword arguments; None where it takes any.
+    named : frozenset of str
+        Those that it names itself.
+    withheld : frozenset of str
+        Names that are not sent although it would take them.
     """
 
     function: Callable[..., Any]
     accepts: frozenset[str] | None
+    named: frozenset[str] = frozenset()
+    withheld: frozenset[str] = frozenset()
 
     def takes(self, name: str) -> bool:
         """Whether an array of this name is sent."""
-        return self.accepts is None or name in self.accepts
+        return name not in self.withheld and (self.accepts is None or name in self.accepts)
 
     def __call__(self, arrays: Arrays) -> Any:
         """Call the function with the arrays it takes."""
@@ -68,7 +74,8 @@ def adapted(fn: Any, known: Mapping[str, Any] | None) -> Adapted:
             f"cannot be sent; expected keyword arguments among {listed}."
         )
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    return Adapted(fn, None if takes_any else frozenset(p.name for p in named))
+    names = frozenset(p.name for p in named)
+    return Adapted(fn, None if takes_any else names, names)
 
 
 def as_array(value: Any, name: str) -> np.ndarray[Any, Any]:

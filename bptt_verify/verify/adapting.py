@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
@@ -39,6 +40,7 @@ class AdaptedFunction:
         self.fn, self.layout, self.names = fn, layout, dict(names)
         self.gradients, self.order, self.series = gradients, order, series
         self.over_batch, self.columns = over_batch, columns
+        self.initial: frozenset[str] | None = None
         self.__name__ = getattr(fn, "__name__", type(fn).__name__)
         self.__qualname__ = getattr(fn, "__qualname__", type(fn).__name__)
         self.__doc__ = getattr(fn, "__doc__", None)
@@ -49,9 +51,21 @@ class AdaptedFunction:
         given = {k: np.asarray(v) for k, v in arrays.items()}
         return self._by_sequence(given) if self.layout == "sequence" else self._called(given)
 
+    def bound(self, rec: Recurrence) -> AdaptedFunction:
+        """The same function, that knows which arrays of a recurrence are series, and which are initial."""
+        known = copy.copy(self)
+        known.series, known.initial = self.series | _series(rec), frozenset(rec.initial)
+        return known
+
+    def _starts(self, name: str) -> bool:
+        """Whether an array is an initial state; by its name, ``h0``, where no recurrence is known."""
+        if self.initial is not None:
+            return name in self.initial
+        return name.endswith("0") and name[:-1].isidentifier() and not name.endswith("_0")
+
     def _by_sequence(self, arrays: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """One call for each sequence of the batch: losses and gradients of parameters are summed."""
-        axes = {k: 1 if k in self.series else 0 for k in arrays if k in self.series or k.endswith("0")}
+        axes = {k: 1 if k in self.series else 0 for k in arrays if k in self.series or self._starts(k)}
         batch = next(arrays[k].shape[axis] for k, axis in axes.items())
         results = [
             self._called({k: np.take(v, b, axes[k]) if k in axes else v for k, v in arrays.items()})
@@ -218,7 +232,8 @@ def adapt(
         raise UsageError(f"columns={columns!r:.60}; expected a sequence of declared names, such as ('b_h',).")
     given_order = _ordered(order, gradients)
     stacks, named = _stacks(names or {}), frozenset(columns)
-    return AdaptedFunction(fn, layout, stacks, gradients, given_order, _series(series), over_batch, named)
+    made = AdaptedFunction(fn, layout, stacks, gradients, given_order, _series(series), over_batch, named)
+    return made.bound(series) if isinstance(series, Recurrence) else made
 
 
 def _stacks(names: Mapping[str, str | Sequence[str]]) -> dict[str, tuple[str, ...]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from bptt_verify.check import Case, Problem
 from bptt_verify.errors import UsageError
 from bptt_verify.language import MASK, Recurrence
-from bptt_verify.verify.adapters import Adapted
+from bptt_verify.verify.adapters import Adapted, adapted
+from bptt_verify.verify.adapting import AdaptedFunction
 from bptt_verify.verify.problems import Reduction
 
 
@@ -37,6 +40,18 @@ def drawn_once(problem: Problem, rng: np.random.Generator) -> tuple[Problem, lis
     return replace(problem, draw=lambda _: cases), cases
 
 
+def meant(fn: Callable[..., Any], rec: Recurrence, reduction: Reduction) -> Adapted:
+    """The function as it is called against a recurrence.
+
+    A function of ``adapt`` learns which arrays are series and initial states. Where the caller says how the
+    losses are reduced, ``weights`` are sent to a function that names them, not to one that takes anything.
+    """
+    bound = fn.bound(rec) if isinstance(fn, AdaptedFunction) else fn
+    made = adapted(bound, known_arrays(rec))
+    default = isinstance(reduction, str) and reduction == "mean"
+    return made if default or "weights" in made.named else replace(made, withheld=frozenset({"weights"}))
+
+
 def known_arrays(rec: Recurrence) -> dict[str, None]:
     """The names of all arrays that a gradient function may be sent."""
     mask = (MASK,) if rec.mode == "scheduled" else ()
@@ -50,5 +65,8 @@ def not_sent(rec: Recurrence, fn: Adapted, reduction: Reduction) -> tuple[str, .
     notes = [f"{n} is not an argument of the function and was not sent" for n in missing if n != "weights"]
     if "weights" in missing:
         shown = repr(reduction) if isinstance(reduction, str) else "the given array"
-        notes.append(f"the function takes no weights: it is judged with reduction={shown}")
+        why = "no weights are sent" if "weights" in fn.withheld else "the function takes no weights"
+        notes.append(f"{why}: it is judged with reduction={shown}")
+    elif not isinstance(reduction, str) or reduction != "mean":
+        notes.append("reduction= is not used: the function takes weights, and they were sent")
     return tuple(notes)

@@ -14,7 +14,7 @@ from bptt_verify.oracle import Truncation
 from bptt_verify.verify.adapters import Adapted
 from bptt_verify.verify.afterwards import changed_afterwards
 from bptt_verify.verify.combinations import two_mistakes
-from bptt_verify.verify.diagnosis import Call, calls_of, diagnosis, one_mistake
+from bptt_verify.verify.diagnosis import Call, calls_of, diagnosis, fits, one_mistake
 from bptt_verify.verify.feedbacks import feedback_named
 from bptt_verify.verify.halfcut import half_cut_named
 from bptt_verify.verify.keptterms import Seen, differs, named_pattern, observed
@@ -30,7 +30,9 @@ REPEATS = 3  # draws of the parameters with which the weights of the terms are s
 def gradient_cause(rec: Recurrence, fn: Adapted, problem: Problem, cases: Sequence[Arrays]) -> str | None:
     """In words, which known mistake gives the numbers of a refuted full gradient; None if none does."""
     calls = _short_calls(fn, cases)
-    if not calls:
+    if not calls or not all(set(rec.params) <= set(c.grads) for c in calls):
+        return None  # what is wrong with its form has been said, and explains the rest
+    if fits(adjoint(rec.program), calls) and has_right_loss(rec, calls):
         return None
     found = (
         feedback_named(rec, calls)

@@ -13,7 +13,7 @@ from bptt_verify.errors import CheckFailedError, UsageError
 from bptt_verify.language import Recurrence, with_feedback
 from bptt_verify.verdict import Evidence, Report, combine
 from bptt_verify.verify.adapters import Adapted, adapted
-from bptt_verify.verify.arguments import drawn_once, known_arrays, not_sent, seeded
+from bptt_verify.verify.arguments import drawn_once, meant, not_sent, seeded
 from bptt_verify.verify.causes import gradient_cause
 from bptt_verify.verify.plaincauses import plain_cause
 from bptt_verify.verify.plainlosses import loss_problem
@@ -65,8 +65,7 @@ def check_gradient(
     seed, generator = seeded(rng)
     if isinstance(against, Recurrence):
         against = with_feedback(against, feedback)
-        known = known_arrays(against)
-        wrapped = adapted(fn, known)
+        wrapped = meant(fn, against, reduction)
         problem = recurrence_problem(against, wrapped, inputs, reduction)
     elif callable(against):
         if feedback is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from bptt_verify.check import Arrays, Case, Problem, judge_gradient
 from bptt_verify.derivation import adjoint
 from bptt_verify.language import Recurrence, outward
+from bptt_verify.program import BATCH
 from bptt_verify.verdict import combine
 from bptt_verify.verify.adapters import Adapted
 from bptt_verify.verify.cases import REGIMES, Regime, least_sizes, recurrence_cases
@@ -108,7 +109,17 @@ class _Search:
                 if smaller is not None:
                     sizes, case = {**sizes, word: n}, smaller
                     break
+        for b in range(sizes["B"] if sizes["B"] > 1 else 0):
+            alone = self._complete(self._sequence(case, b))
+            if self._is_wrong(alone):
+                return {**sizes, "B": 1}, alone
         return sizes, case
+
+    def _sequence(self, case: Case, b: int) -> Case:
+        """One sequence of the batch."""
+        axes = {a.name: a.labels.index(BATCH) for a in self.rec.program.arrays if BATCH in a.labels}
+        arrays = {k: np.take(v, [b], axes[k]) if k in axes else v for k, v in case.arrays.items()}
+        return replace(case, arrays=arrays)
 
     def wrong_at(self, regime: Regime, sizes: Mapping[str, int]) -> Case | None:
         """A draw of these sizes on which the function is wrong."""

@@ -13,8 +13,8 @@ from bptt_verify.estimators import KINDS, Chunks, Full, Randomized, Window, kept
 from bptt_verify.language import Recurrence
 from bptt_verify.oracle import Truncation
 from bptt_verify.verdict import Evidence, Report, Verdict, combine
-from bptt_verify.verify.adapters import Adapted, adapted
-from bptt_verify.verify.arguments import drawn_once, known_arrays, not_sent, seeded
+from bptt_verify.verify.adapters import Adapted
+from bptt_verify.verify.arguments import drawn_once, meant, not_sent, seeded
 from bptt_verify.verify.causes import truncation_cause
 from bptt_verify.verify.diagnosis import called
 from bptt_verify.verify.longcases import truncation_cases
@@ -64,7 +64,7 @@ def check_truncated(
     """
     _check_arguments(rec, estimator)
     seed, generator = seeded(rng)
-    wrapped = adapted(fn, known_arrays(rec))
+    wrapped = meant(fn, rec, reduction)
     problem = recurrence_problem(rec, wrapped, inputs, reduction, estimator, truncation_cases(estimator))
     problem, cases = drawn_once(problem, generator)
     evidence, notes = judge_gradient(wrapped, problem, generator)

@@ -145,6 +145,31 @@ def test_one_sequence_with_columns():
     assert "the gradient is the right one times B: the mean over the batch is missing" in refuted.diagnosis
 
 
+@bv.recurrence
+def numbered(x=bv.Input("d"), out=bv.Target("n"), h=bv.State("n"), W0=bv.Param("n d"), W_0=bv.Param("n n")):
+    """A parameter whose name ends in 0 is no initial state; a target has a name of its own."""
+    h = bv.tanh(W0 @ x + W_0 @ h)
+    return bv.Step(h=h, output=h, loss=bv.squared_error(h, out))
+
+
+def test_a_check_tells_an_adapted_function_which_arrays_are_series_and_which_are_initial():
+    kernel = bv.generate(numbered)
+
+    def one(x, out, h0, W0, W_0):
+        loss, grads = kernel.loss_and_grad(x=x[:, None], out=out[:, None], h0=h0[None], W0=W0, W_0=W_0)
+        return loss, {**grads, "x": grads["x"][:, 0], "h0": grads["h0"][0]}
+
+    def batch_first(x, out, W0, W_0):
+        loss, grads = kernel.loss_and_grad(x=swapped(x), out=swapped(out), W0=W0, W_0=W_0)
+        return loss, {k: grads[k] for k in ("W0", "W_0")}
+
+    single = bv.adapt(one, layout="sequence", over_batch="mean")
+    assert bv.check_gradient(single, numbered, rng=0).verdict == "verified"
+    assert bv.check_gradient(bv.adapt(batch_first, layout="batch"), numbered, rng=0).verdict == "verified"
+    refuted = bv.check_gradient(batch_first, numbered, rng=0)
+    assert "bptt_verify.adapt(fn, layout='batch')" in refuted.diagnosis
+
+
 def test_the_wrong_order_is_refuted():
     made = bv.adapt(in_a_pair, gradients="tuple", order=(*PARAMS[1::-1], *PARAMS[2:]))
     assert bv.check_gradient(made, cells.elman, inputs=case(cells.elman), rng=0).verdict == "refuted"

@@ -242,7 +242,9 @@ def test_a_function_that_takes_float32_only_is_told_so():
 
     first, verdict, _ = judge(fn)
     assert verdict == "refuted"
-    assert "TypeError: expected float32; it takes the same arrays in float32" in first.findings[0].what
+    said = first.findings[0].what
+    assert "TypeError: expected float32 (test_check_contract.py, line " in said
+    assert "; it takes the same arrays in float32" in said
 
 
 def test_a_function_that_fails_once_is_not_told_about_float32():

@@ -325,3 +325,48 @@ def test_chunks_that_detach_one_state_of_two_are_named():
     report = bv.check_truncated(half_detached, bv.cells.lstm, bv.Chunks(3, 3), rng=0)
     assert report.verdict == "refuted"
     assert f"chunks of 3 steps at whose ends {cut} is detached, but {rest} is not" in report.diagnosis
+
+
+def test_a_function_of_any_arrays_is_not_sent_weights_where_the_reduction_is_said():
+    right = function_of(adjoint(ELMAN.program))
+
+    def summed(**arrays):
+        return right(**{"weights": np.ones(arrays["x"].shape[:2]), **arrays})
+
+    report = bv.check_gradient(summed, ELMAN, reduction="sum", rng=4)
+    assert report.verdict == "verified"
+    assert "no weights are sent: it is judged with reduction='sum'" in report.notes
+
+    def naming(weights, **arrays):
+        return right(weights=weights, **arrays)
+
+    report = bv.check_gradient(naming, ELMAN, reduction="sum", rng=4)
+    assert report.verdict == "verified"
+    assert "reduction= is not used: the function takes weights, and they were sent" in report.notes
+
+
+def test_a_form_that_is_wrong_is_the_cause_and_no_other_is_named():
+    def misspelt(**arrays):
+        loss, grads = function_of(adjoint(ELMAN.program))(**arrays)
+        return loss, {"Whh" if k == "W_hh" else k: v for k, v in grads.items()}
+
+    def flat(**arrays):
+        loss, grads = function_of(adjoint(ELMAN.program))(**arrays)
+        return loss, *grads.values()
+
+    assert bv.check_gradient(misspelt, ELMAN, rng=4).diagnosis is None
+    report = bv.check_gradient(flat, ELMAN, rng=4)
+    assert report.diagnosis is None
+    assert "the function returned a tuple of 8; expected (loss, gradients by name)" in report.findings[0].what
+    assert "bptt_verify.adapt" in report.findings[0].what
+
+
+def test_one_sequence_is_left_where_it_is_enough():
+    right = function_of(adjoint(ELMAN.program))
+
+    def clipped(**arrays):
+        loss, grads = right(**arrays)
+        return loss, {k: np.clip(g, -0.5, 0.5) for k, g in grads.items()}
+
+    report = bv.check_gradient(clipped, ELMAN, reduction="sum", rng=4)
+    assert report.smallest is not None and "B=1, " in report.smallest
