@@ -124,13 +124,19 @@ class Report:
         """All findings, in the order of the evidence."""
         return tuple(f for e in self.evidence for f in e.findings)
 
+    @property
+    def cause(self) -> str | None:
+        """The diagnosis; where numbers are wrong and no known mistake gives them, a line that says so."""
+        numbers = any(f.found is not None for f in self.findings)
+        return self.diagnosis or ("no known mistake gives these numbers" if numbers else None)
+
     def __str__(self) -> str:
         lines = [f"{self.verdict.upper()}: {self.subject}"]
         lines += [f"  where: {f.what}" for f in self.findings[:8]]
         if len(self.findings) > 8:
             lines.append(f"  … and {len(self.findings) - 8} more findings")
-        if self.diagnosis:
-            lines.append(f"  likely cause: {self.diagnosis}")
+        if self.cause:
+            lines.append(f"  likely cause: {self.cause}")
         if self.smallest:
             lines.append(f"  smallest found: {self.smallest}")
         if self.script:

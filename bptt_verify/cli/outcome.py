@@ -63,7 +63,8 @@ class Outcome:
     place : Place or None
         Where the subject is written, if known.
     seed : int or None
-    diagnosis : str or None
+    diagnosis, cause : str or None
+        The known mistake; the same in words also where there is none.
     smallest, script : str or None
         The smallest sizes at which it is wrong, and a program that shows it.
     differences : tuple of str
@@ -80,6 +81,7 @@ class Outcome:
     place: Place | None = None
     seed: int | None = None
     diagnosis: str | None = None
+    cause: str | None = None
     smallest: str | None = None
     script: str | None = None
     differences: tuple[str, ...] = ()
@@ -105,5 +107,6 @@ def of_report(command: str, report: Report, place: Place | None) -> Outcome:
     """The outcome of a check."""
     return Outcome(
         command, report.subject, report.verdict, tuple(Row(e) for e in report.evidence),
-        place, report.seed, report.diagnosis, report.smallest, report.script, notes=report.notes,
+        place, report.seed, report.diagnosis, report.cause, report.smallest, report.script,
+        notes=report.notes,
     )  # fmt: skip

@@ -131,8 +131,8 @@ def _lines(outcome: Outcome) -> Iterator[Text]:
         yield _plain(f"  where: {finding.what}")
     if len(findings) > MOST_FINDINGS:
         yield _plain(f"  … and {len(findings) - MOST_FINDINGS} more findings; --format json lists all")
-    if outcome.diagnosis:
-        yield _plain(f"  likely cause: {outcome.diagnosis}")
+    if outcome.cause:
+        yield _plain(f"  likely cause: {outcome.cause}")
     if outcome.smallest:
         yield _plain(f"  smallest found: {outcome.smallest}")
     if outcome.script:

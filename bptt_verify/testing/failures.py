@@ -57,7 +57,7 @@ class GradientTestFailedError(CheckFailedError):
         if len(report.findings) > SHOWN:
             lines.append(f"  … and {len(report.findings) - SHOWN} more findings")
         if report.diagnosis or not isinstance(self.tested.against, OfLoss):
-            lines.append(f"  likely cause: {report.diagnosis or 'no known mistake gives these numbers'}")
+            lines.append(f"  likely cause: {report.cause or 'no known mistake gives these numbers'}")
         return "\n".join([*lines, "  to reproduce:", "", *(f"    {s}" for s in self.script.splitlines())])
 
     @cached_property
