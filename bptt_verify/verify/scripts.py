@@ -88,7 +88,7 @@ def place_of_reference(against: Any) -> tuple[list[str], str]:
     found = _found(against.function, path)
     if isinstance(found, Recurrence) and found.function is against.function:
         return [f"from {_module(against.function)} import {path.partition('.')[0]}"], path
-    return [f"rec = ...  # put the recurrence {against.name} here: it cannot be imported"], "rec"
+    return [f"# import or define the recurrence {against.name} here, and call it rec"], "rec"
 
 
 def place_of(fn: Any, otherwise: str) -> tuple[list[str], str]:
@@ -99,7 +99,7 @@ def place_of(fn: Any, otherwise: str) -> tuple[list[str], str]:
     if found is fn or getattr(tested, "fn", None) is fn:
         head = path.partition(".")[0]
         return [f"from {_module(fn)} import {head}"], path if found is fn else f"{path}.bptt.fn"
-    return [f"{otherwise} = ...  # put the function here: {path} cannot be imported"], otherwise
+    return [f"# import or make {path} here, and call it {otherwise}"], otherwise
 
 
 def _found(fn: Any, path: str) -> Any:

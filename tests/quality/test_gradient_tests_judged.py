@@ -9,7 +9,9 @@ from bptt_verify.language import inward
 from bptt_verify.mutants import mutants
 from bptt_verify.program import evaluate
 from bptt_verify.testing import strategies
+from bptt_verify.testing.examples import Limits
 from bptt_verify.testing.judging import Judge, verdict_of
+from bptt_verify.testing.ofrecurrence import OfRecurrence
 
 
 def gradient_of(program, rec):
@@ -39,7 +41,7 @@ def test_every_mutant_is_caught(name):
     collect()
 
     def caught(fn):
-        judge = Judge(fn, rec, "mean")
+        judge = Judge(fn, OfRecurrence(rec, Limits(), "mean"))
         return any(verdict_of(judge.judge(e)) == "refuted" for e in drawn)
 
     assert not caught(gradient_of(right, rec))
@@ -49,7 +51,7 @@ def test_every_mutant_is_caught(name):
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rec=strategies.recurrences(), seed=strategies.st.integers(0, 2**32 - 1))
 def test_right_kernels_of_random_recurrences_are_not_refuted(rec, seed):
-    judge = Judge(bv.generate(rec).loss_and_grad, rec, "mean")
+    judge = Judge(bv.generate(rec).loss_and_grad, OfRecurrence(rec, Limits(), "mean"))
     for gain in (1.0, 3.0):
         example = strategies.Example(4, 2, {"n": 3, "d": 2, "m": 2}, gain, "uneven", seed)
         evidence = judge.judge(example)

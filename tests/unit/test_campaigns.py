@@ -36,8 +36,8 @@ def threads():
         yield executor
 
 
-@pytest.fixture(scope="module")
-def dask(tmp_path_factory):
+@pytest.fixture
+def dask(home, tmp_path_factory):  # its processes inherit what `home` sets
     distributed = pytest.importorskip("distributed", reason="Dask is not installed (extra `dask`)")
     folder = tmp_path_factory.mktemp("dask")
     with (
