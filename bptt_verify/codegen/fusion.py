@@ -183,15 +183,14 @@ def _slot(program: Program, r: Ref) -> Select | None:
 
 def _slot_key(program: Program, e: Pointwise) -> object:
     kinds: list[object] = []
-    has_slot = False  # that the value depends on: an operand may have cancelled out
     for r in e.operands:
         slot = _slot(program, r)
-        has_slot = has_slot or (slot is not None and e.expr.has(symbol(r)))
         is_param = r.name in program.array and program.array[r.name].role == "param" and len(r.labels) == 1
         if slot is not None:
             kinds.append(("slot", slot.operands[0].name))
         else:
             kinds.append(("param", r.labels) if is_param else ("same", r))
+    has_slot = any(isinstance(k, tuple) and k[0] == "slot" for k in kinds)
     return (str(_shape(e)), tuple(kinds), e.labels) if has_slot else None
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from cells_for_tests import ALL_CELLS, draw
 
-import bptt_verify as bv
 from bptt_verify.cells import gru, lstm
 from bptt_verify.codegen.fusion import fuse, joined
 from bptt_verify.derivation import adjoint, tangent
@@ -128,27 +127,3 @@ def test_names_of_packs(names, wanted):
     found = joined(names)
     assert found.isidentifier()
     assert found == wanted
-
-
-def test_gates_that_cancel_out_are_not_fused():
-    @bv.recurrence
-    def cancelling(
-        x=bv.Input("d"), y=bv.Target("n"), h=bv.State("n"),
-        P=bv.Param("n d"), Q=bv.Param("n n"), R=bv.Param("n n"), p=bv.Param("n"), r=bv.Param("n"),
-    ):  # fmt: skip
-        u = P @ x + Q @ h + p
-        a = bv.sigmoid(Q @ u + p)
-        b = bv.sigmoid(R @ u + r)
-        v = (1 - a) * h + a * h
-        w = (1 - b) * h + b * h
-        h = bv.tanh(v + w + h)
-        return bv.Step(h=h, output=h, loss=bv.squared_error(h, y))
-
-    rng = np.random.default_rng(0)
-    shapes = {"x": (3, 2, 2), "y": (3, 2, 3), "P": (3, 2), "Q": (3, 3), "R": (3, 3), "p": (3,), "r": (3,)}
-    arrays = {k: rng.normal(size=s) for k, s in shapes.items()}
-    kernel = bv.generate(cancelling)
-    tangents = {k: rng.normal(size=v.shape) for k, v in arrays.items() if k != "y"}
-    forward, _, _ = kernel.jvp(arrays, tangents)
-    _, grads = kernel.loss_and_grad(**arrays)
-    assert forward == pytest.approx(sum(np.sum(grads[k] * t) for k, t in tangents.items()))
