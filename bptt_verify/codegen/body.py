@@ -268,7 +268,7 @@ class Body:
             return [note, *copied] if copied else []
         target = scope.read(Ref(e.name, e.labels)).code
         if not self.fast and store.kind in ("step", "rolling"):
-            return [note, f"{target} = {value(e, scope)}"]
+            return [note, f"{target} = {self._in_shape(e, value(e, scope))}"]
         if self.fast and isinstance(e, Pointwise) and in_place(e.expr):
             return [note, *self._calls(e, target)]
         if (
@@ -279,6 +279,12 @@ class Body:
         ):
             return [note, *dot]
         return [note, f"{target}[...] = {value(e, scope)}"]
+
+    def _in_shape(self, e: Equation, text: str) -> str:
+        """The value in its own shape, where its operands leave out an axis (gates that cancel)."""
+        missing = isinstance(e, Pointwise) and {x for r in e.operands for x in r.labels} < set(e.labels)
+        sizes = ", ".join(self.scope.size(x) for x in e.labels if x != TIME)
+        return f"np.broadcast_to({text}, ({sizes}))" if missing else text
 
     def _contiguous(self, name: str) -> bool:
         """Whether the value's row is contiguous, as ``np.dot`` wants its output."""

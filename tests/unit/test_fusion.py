@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from cells_for_tests import ALL_CELLS, draw
 
+import bptt_verify as bv
 from bptt_verify.cells import gru, lstm
 from bptt_verify.codegen.fusion import fuse, joined
 from bptt_verify.derivation import adjoint, tangent
@@ -127,3 +128,28 @@ def test_names_of_packs(names, wanted):
     found = joined(names)
     assert found.isidentifier()
     assert found == wanted
+
+
+def test_the_tangent_of_fused_gates_that_cancel_has_their_shape():
+    @bv.recurrence
+    def cancelling(
+        x=bv.Input("d"), y=bv.Target("n"), h=bv.State("n"),
+        P=bv.Param("n d"), Q=bv.Param("n n"), R=bv.Param("n n"), p=bv.Param("n"), r=bv.Param("n"),
+    ):  # fmt: skip
+        u = P @ x + Q @ h + p
+        first = bv.sigmoid(Q @ u + p)
+        v = (1 - first) * h + first * h
+        second = bv.sigmoid(R @ u + r)
+        w = (1 - second) * h + second * h
+        h = bv.tanh(v + w + h)
+        return bv.Step(h=h, output=h, loss=bv.squared_error(h, y))
+
+    rng = np.random.default_rng(0)
+    shapes = {"x": (3, 2, 2), "y": (3, 2, 3), "P": (3, 2), "Q": (3, 3), "R": (3, 3), "p": (3,), "r": (3,)}
+    arrays = {k: rng.normal(size=s) for k, s in shapes.items()} | {"h0": rng.normal(size=(2, 3))}
+    tangents = {k: rng.normal(size=v.shape) for k, v in arrays.items() if k != "y"}
+    for style in ("plain", "fast"):
+        kernel = bv.generate(cancelling, style=style)
+        forward, _, _ = kernel.jvp(arrays, tangents)
+        _, grads = kernel.loss_and_grad(**arrays)
+        assert forward == pytest.approx(sum(np.sum(grads[k] * t) for k, t in tangents.items()))
