@@ -126,9 +126,9 @@ class Report:
 
     @property
     def cause(self) -> str | None:
-        """The diagnosis; where numbers are wrong and no known mistake gives them, a line that says so."""
+        """The diagnosis; where numbers are wrong and none was found, words that say so."""
         numbers = any(f.found is not None for f in self.findings)
-        return self.diagnosis or ("no known mistake gives these numbers" if numbers else None)
+        return self.diagnosis or ("no known mistake was found that gives these numbers" if numbers else None)
 
     def __str__(self) -> str:
         lines = [f"{self.verdict.upper()}: {self.subject}"]

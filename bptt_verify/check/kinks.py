@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 
 from bptt_verify.check import noise
-from bptt_verify.check.problem import Array, Arrays, Case, Loss, Problem, many_losses, real_loss, signs, unit
-from bptt_verify.check.roughness import roughness_together
+from bptt_verify.check.problem import Array, Arrays, Case, Loss, Problem, many_losses, real_loss
+from bptt_verify.check.roughness import moved_together, roughness_together, uneven
 
 STEPS = ((1e-5, 1e-6, 1e-7), (1e-3, 1e-4, 1e-5))  # relative to each block; the latter for noisy losses
 DISTANCES = (
@@ -38,11 +38,14 @@ class Surroundings:
         Whether the loss has a kink there.
     sides : tuple of Case
         Two points on opposite sides of it; empty where there is no kink, or none of the moves leaves it.
+    distance : float
+        How far away these are, relative to each array's largest entry.
     """
 
     case: Case
     kinked: bool = False
     sides: tuple[Case, ...] = ()
+    distance: float = 0.0
 
     @property
     def told(self) -> tuple[Case, ...]:
@@ -57,7 +60,7 @@ def surroundings(problem: Problem, case: Case, rng: np.random.Generator) -> Surr
     for distance in DISTANCES:
         sides = _sides(case, problem.blocks, distance, rng)
         if all(_smooth(problem, side.arrays, rng) for side in sides):
-            return Surroundings(case, True, sides)
+            return Surroundings(case, True, sides, distance)
     return Surroundings(case, True)
 
 
@@ -85,21 +88,12 @@ def _smooth(problem: Problem, arrays: Arrays, rng: np.random.Generator) -> bool:
 
 
 def _directions(arrays: Arrays, blocks: Sequence[str], rng: np.random.Generator) -> dict[str, Array]:
-    """Random signs and lengths: no two elements stay equal, no sum of them stays zero."""
-    made = {}
-    for block in blocks:
-        shape = np.shape(arrays[block])
-        made[block] = unit(arrays, block) * rng.uniform(0.5, 1, shape) * signs(shape, rng)
-    return made
-
-
-def _moved(arrays: Arrays, directions: Arrays, t: float) -> dict[str, Array]:
-    return {**arrays, **{b: arrays[b] + t * d for b, d in directions.items()}}
+    return {b: uneven(arrays, b, rng) for b in blocks}
 
 
 def _sides(case: Case, blocks: Sequence[str], distance: float, rng: np.random.Generator) -> tuple[Case, Case]:
     directions = _directions(case.arrays, blocks, rng)
-    ahead, behind = (_moved(case.arrays, directions, sign * distance) for sign in (1.0, -1.0))
+    ahead, behind = (moved_together(case.arrays, directions, sign * distance) for sign in (1.0, -1.0))
     words = f"{case.name}, moved off a kink by {distance:g}"
     return Case(words, ahead), Case(f"{words}{OTHER}", behind)
 
@@ -110,7 +104,7 @@ def _jumps(loss: Loss, arrays: Arrays, directions: Arrays, steps: Sequence[float
     The difference of the one-sided quotients is ``jump + t * curvature``; of two steps t the curvature is
     eliminated.
     """
-    points = [_moved(arrays, directions, sign * t) for t in steps for sign in (1.0, -1.0)]
+    points = [moved_together(arrays, directions, sign * t) for t in steps for sign in (1.0, -1.0)]
     here, *moved = map(float, np.real(many_losses(loss, [arrays, *points])))
     gaps = [(a - 2 * here + b) / t for t, a, b in zip(steps, moved[::2], moved[1::2], strict=True)]
     return [(10 * near - far) / 9 for far, near in pairwise(gaps)]
@@ -129,9 +123,8 @@ def notes(seen: Iterable[Surroundings]) -> list[str]:
     found = []
     for s in seen:
         if s.sides:
-            distance = s.sides[0].name.rsplit(" ", 1)[1]
             found.append(
-                f"the loss has a kink at case {s.case.name!r}: moved off a kink by {distance} of each "
+                f"the loss has a kink at case {s.case.name!r}: moved off a kink by {s.distance:g} of each "
                 "array's largest entry, to both sides; what is compared at the kink itself does not refute"
             )
         elif s.kinked:

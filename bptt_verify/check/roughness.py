@@ -67,10 +67,10 @@ def _roughness(
 ) -> float | None:
     """The same for blocks that move together; None if the loss stays where it is."""
     levels: list[float] = []
-    direction = {b: _direction(arrays, b, rng) for b in blocks}
+    direction = {b: uneven(arrays, b, rng) for b in blocks}
     for way in WAYS:
         distances = rng.uniform(-way, way, POINTS)
-        seen = np.real(many_losses(loss, [_moved(arrays, direction, ASIDE + t) for t in distances]))
+        seen = np.real(many_losses(loss, [moved_together(arrays, direction, ASIDE + t) for t in distances]))
         if not np.all(np.isfinite(seen)):
             break
         change = float(np.ptp(seen))
@@ -83,13 +83,17 @@ def _roughness(
     return max(own, *levels) if levels else None
 
 
-def _direction(arrays: Arrays, block: str, rng: np.random.Generator) -> Array:
-    """No two elements move equally far: else all of them could go from one float32 number to the next."""
+def uneven(arrays: Arrays, block: str, rng: np.random.Generator) -> Array:
+    """A random direction in which no two elements move equally far, as long as the block is large.
+
+    Else all of them could go from one float32 number to the next, or a sum of them stay zero.
+    """
     shape = np.shape(arrays[block])
     return np.asarray(unit(arrays, block) * rng.uniform(0.5, 1, shape) * signs(shape, rng))
 
 
-def _moved(arrays: Arrays, direction: Arrays, t: float) -> dict[str, Array]:
+def moved_together(arrays: Arrays, direction: Arrays, t: float) -> dict[str, Array]:
+    """The arrays with several blocks moved at once, each along its direction."""
     return {**arrays, **{b: arrays[b] + t * d for b, d in direction.items()}}
 
 

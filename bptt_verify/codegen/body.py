@@ -159,8 +159,7 @@ class Body:
         if isinstance(e, Pointwise) and not e.operands:  # a constant still has a shape and a dtype
             shape = ", ".join(map(scope.size, e.labels))
             return [f"{code} = np.full([{shape}], {text}, dtype)"]
-        broadcast = isinstance(e, Pointwise) and {x for r in e.operands for x in r.labels} < set(e.labels)
-        if broadcast:
+        if _leaves_out_an_axis(e):
             return [f"{code} = {scope.empty(e.name, e.labels)}", f"{code}[...] = {text}"]
         return [f"{code} = {text}"]
 
@@ -282,9 +281,8 @@ class Body:
 
     def _in_shape(self, e: Equation, text: str) -> str:
         """The value in its own shape, where its operands leave out an axis (gates that cancel)."""
-        missing = isinstance(e, Pointwise) and {x for r in e.operands for x in r.labels} < set(e.labels)
         sizes = ", ".join(self.scope.size(x) for x in e.labels if x != TIME)
-        return f"np.broadcast_to({text}, ({sizes}))" if missing else text
+        return f"np.broadcast_to({text}, ({sizes}))" if _leaves_out_an_axis(e) else text
 
     def _contiguous(self, name: str) -> bool:
         """Whether the value's row is contiguous, as ``np.dot`` wants its output."""
@@ -325,3 +323,8 @@ def _call_text(c: Call, text: Callable[[object], str]) -> str:
     if c.function == "np.copyto":
         return f"{text(c.out)}[...] = {text(c.args[0])}"
     return f"{c.function}({', '.join(map(text, c.args))}, out={text(c.out)})"
+
+
+def _leaves_out_an_axis(e: Equation) -> bool:
+    """Whether the operands have not all the axes of the value, so that it must be broadcast."""
+    return isinstance(e, Pointwise) and {x for r in e.operands for x in r.labels} < set(e.labels)

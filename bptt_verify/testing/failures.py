@@ -15,7 +15,7 @@ from bptt_verify.testing.against import Against
 from bptt_verify.testing.ofloss import OfLoss
 from bptt_verify.testing.ofrecurrence import OfOutcomes, OfRecurrence
 from bptt_verify.verdict import Evidence, Report, combine
-from bptt_verify.verify.scripts import Name, is_short, place_of_reference, printed, script
+from bptt_verify.verify.scripts import Name, as_literals, is_short, place_of, place_of_reference, script
 
 if TYPE_CHECKING:
     from bptt_verify.testing.properties import Property
@@ -56,8 +56,8 @@ class GradientTestFailedError(CheckFailedError):
         lines += [f"  where: {f.what}" for f in report.findings[:SHOWN]]
         if len(report.findings) > SHOWN:
             lines.append(f"  … and {len(report.findings) - SHOWN} more findings")
-        if report.diagnosis or not isinstance(self.tested.against, OfLoss):
-            lines.append(f"  likely cause: {report.cause or 'no known mistake gives these numbers'}")
+        if report.cause:
+            lines.append(f"  likely cause: {report.cause}")
         return "\n".join([*lines, "  to reproduce:", "", *(f"    {s}" for s in self.script.splitlines())])
 
     @cached_property
@@ -75,10 +75,8 @@ def script_of(tested: Property, example: Any) -> str:
     left_out = [] if isinstance(against, OfLoss) or tested.judge.fn.takes("weights") else ["weights"]
     arrays = {k: np.asarray(v) for k, v in arrays.items() if k not in left_out}
     remade = [] if is_short(arrays) else _remade(against, example)
-    if remade:
-        lines = [*remade, *(f"del arrays[{name!r}]" for name in left_out)]
-    else:
-        lines = ["arrays = {", *(f"    {k!r}: {printed(v)}," for k, v in arrays.items()), "}"]
+    again = [*remade, *(f"del arrays[{name!r}]" for name in left_out)]
+    lines = again if remade else as_literals(arrays)
     return _checked(tested.fn, against, lines, example.seed)
 
 
@@ -89,9 +87,7 @@ def _remade(against: Against, example: Any) -> list[str]:
         return [*needed, "from bptt_verify.testing import Example", f"arrays = {example!r}.arrays({name})"]
     if isinstance(against.inputs, SearchStrategy):
         return []
-    needed, name = place_of_reference(against.inputs)
-    name = "inputs" if name == "loss" else name  # it was not found: to be put there under its own name
-    needed = [line.replace("call it loss", "call it inputs") for line in needed]
+    needed, name = place_of(against.inputs, "inputs")
     return [*needed, f"arrays = {name}(np.random.default_rng({example.seed}))"]
 
 
@@ -109,20 +105,18 @@ def _checked(fn: Any, against: Against, lines: list[str], seed: int) -> str:
     options: dict[str, Any] = {"inputs": Name("arrays"), "rng": seed}
     match against:
         case OfLoss(loss):
-            return script(fn, loss, lines, options)
+            return script(fn, place_of_reference(loss), lines, options)
         case OfRecurrence(rec, estimator=Full()):
             mode = rec.mode if rec.feedback else None
-            return script(fn, rec, lines, {**options, "reduction": _reduced(against), "feedback": mode})
+            options |= {"reduction": _reduced(against), "feedback": mode}
+            return script(fn, place_of_reference(rec), lines, options)
         case OfOutcomes(whole):
             check, outer = "check_outcome", ["from bptt_verify.verify.outcomes import check_outcome"]
         case OfRecurrence() as whole:
-            check, outer = "check_truncated", []
+            check, outer = "bv.check_truncated", []
     estimator = against.estimator  # type: ignore[union-attr]
     options |= {"estimator": Name(f"bv.{estimator}"), "reduction": _reduced(whole)}
-    text = script(fn, whole.rec, [*outer, *lines], options, check)
-    plain, meant = place_of_reference(whole.rec)[1], _reference(against)[1]
-    text = text.replace(f", {plain}, inputs=", f", {meant}, inputs=")
-    return text.replace("bv.check_outcome(", "check_outcome(")
+    return script(fn, _reference(against), [*outer, *lines], options, check)
 
 
 def _reduced(against: OfRecurrence) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis.strategies import SearchStrategy
 
-from bptt_verify.check import Arrays, Case, Problem
+from bptt_verify.check import Case, Problem
 from bptt_verify.estimators import Full, Randomized
 from bptt_verify.language import Recurrence
 from bptt_verify.oracle import Truncation
@@ -17,10 +17,8 @@ from bptt_verify.testing.examples import Example, Limits, drawn_examples
 from bptt_verify.verdict import Evidence
 from bptt_verify.verify.arguments import meant, not_sent
 from bptt_verify.verify.cases import least_sizes
-from bptt_verify.verify.causes import gradient_cause, truncation_cause, truncation_instead
-from bptt_verify.verify.diagnosis import calls_of, diagnosis, one_mistake
-from bptt_verify.verify.feedbacks import feedback_named
-from bptt_verify.verify.keptterms import observed
+from bptt_verify.verify.causes import gradient_cause, truncation_cause
+from bptt_verify.verify.diagnosis import diagnosis
 from bptt_verify.verify.longcases import reach
 from bptt_verify.verify.outcomes import (
     KEEP,
@@ -107,16 +105,8 @@ class OfRecurrence:
         arrays = [c.arrays for c in problem.draw(rng)]
         if not isinstance(self.estimator, Full):
             return truncation_cause(self.rec, fn, problem, arrays, self.estimator, rng)
-        return self._cause(fn, problem, arrays) or diagnosis(self.rec, fn, arrays[-1:])
-
-    def _cause(self, fn: Any, problem: Problem, arrays: list[Arrays]) -> str | None:
-        """As for ``check_gradient``; of a recurrence with many parameters without two mistakes at once."""
-        if len(self.rec.params) <= FEW:
-            return gradient_cause(self.rec, fn, problem, arrays)
-        calls = calls_of(fn, arrays)
-        named = feedback_named(self.rec, calls) or one_mistake(self.rec, calls)
-        kept = observed(self.rec, fn, problem, arrays, Full())
-        return named or truncation_instead(kept, partly=False)
+        few = len(self.rec.params) <= FEW
+        return gradient_cause(self.rec, fn, problem, arrays, few) or diagnosis(self.rec, fn, arrays[-1:])
 
     def notes(self, fn: Any) -> tuple[str, ...]:
         """What the function was not sent."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bptt_verify.derivation import adjoint
 from bptt_verify.language import Recurrence
+from bptt_verify.program import Program
 from bptt_verify.verify.diagnosis import Call, agree, close, gradients
 
 Gradients = Mapping[str, Any]
@@ -16,9 +16,8 @@ LOST = 0.05  # what sums in half precision may lose, relative to a block's large
 SMALLEST = 64 * float(np.finfo(np.float16).smallest_subnormal)
 
 
-def changed_afterwards(rec: Recurrence, calls: Sequence[Call]) -> str | None:
+def changed_afterwards(rec: Recurrence, right: Program, calls: Sequence[Call]) -> str | None:
     """What was done to the right gradient, if that is all that is wrong."""
-    right = adjoint(rec.program)
     pairs = [(c, gradients(right, c.arrays)) for c in calls]
     wrong = [(c, truth) for c, truth in pairs if not agree(c.grads, truth)]
     if not wrong:

@@ -27,30 +27,36 @@ DIAGNOSED_STEPS = 12  # cases longer than this add nothing to a diagnosis but ti
 REPEATS = 3  # draws of the parameters with which the weights of the terms are solved for
 
 
-def gradient_cause(rec: Recurrence, fn: Adapted, problem: Problem, cases: Sequence[Arrays]) -> str | None:
-    """In words, which known mistake gives the numbers of a refuted full gradient; None if none does."""
+def gradient_cause(
+    rec: Recurrence, fn: Adapted, problem: Problem, cases: Sequence[Arrays], pairs: bool = True
+) -> str | None:
+    """In words, which known mistake gives the numbers of a refuted full gradient; None if none does.
+
+    ``pairs``: whether two mistakes at once are looked for, which takes longest.
+    """
     calls = _short_calls(fn, cases)
     if not calls or not all(set(rec.params) <= set(c.grads) for c in calls):
         return None  # what is wrong with its form has been said, and explains the rest
-    if fits(adjoint(rec.program), calls) and has_right_loss(rec, calls):  # only long runs can be wrong
+    right, right_loss = adjoint(rec.program), has_right_loss(rec, calls)
+    if right_loss and fits(right, calls):  # only long runs can be wrong
         return truncation_instead(observed(rec, fn, problem, cases, Full()), partly=True)
     found = (
         feedback_named(rec, calls)
-        or one_mistake(rec, calls)
-        or model_named(rec, calls)
-        or changed_afterwards(rec, calls)
+        or one_mistake(right, calls)
+        or (None if right_loss else model_named(rec, calls))
+        or changed_afterwards(rec, right, calls)
     )
     if found is not None:
         return found
     kept = observed(rec, fn, problem, cases, Full())
     found = (
         truncation_instead(kept, partly=False)
-        or half_cut_named(rec, calls, ())
-        or two_mistakes(adjoint(rec.program), calls)
+        or half_cut_named(rec, right, calls, ())
+        or (two_mistakes(right, calls) if pairs else None)
     )
-    if found is not None or not has_right_loss(rec, calls):  # what is left speaks of the gradient alone
+    if found is not None or not right_loss:  # what is left speaks of the gradient alone
         return found
-    return truncation_instead(kept, partly=True) or gradient_of_another(rec, calls)
+    return truncation_instead(kept, partly=True) or (gradient_of_another(rec, calls) if pairs else None)
 
 
 def truncation_cause(
@@ -70,7 +76,7 @@ def truncation_cause(
         named_pattern(seen, estimator)
         or _named_where_whole(rec, fn, cases, estimator)
         or pieces_named(rec, fn, cases, _lengths(estimator))
-        or half_cut_named(rec, _short_calls(fn, cases), _lengths(estimator))
+        or half_cut_named(rec, adjoint(rec.program), _short_calls(fn, cases), _lengths(estimator))
         or _weighed(rec, fn, problem, cases, estimator, rng)
         or _unknown(seen, estimator)
     )

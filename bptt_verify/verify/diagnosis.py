@@ -22,10 +22,10 @@ AGREE_SINGLE = 1e-4
 FACTORS: Mapping[str, Callable[[int, int], float]] = {
     "T": lambda t, b: t,
     "B": lambda t, b: b,
-    "T B": lambda t, b: t * b,
+    "T·B": lambda t, b: t * b,
     "1/T": lambda t, b: 1 / t,
     "1/B": lambda t, b: 1 / b,
-    "1/(T B)": lambda t, b: 1 / (t * b),
+    "1/(T·B)": lambda t, b: 1 / (t * b),
     "2": lambda t, b: 2.0,
     "1/2": lambda t, b: 0.5,
     "-1": lambda t, b: -1.0,
@@ -48,19 +48,19 @@ class Call:
 def diagnosis(rec: Recurrence, fn: Adapted, cases: Sequence[Arrays]) -> str | None:
     """As ``one_mistake``, of a function that is called here at each of these inputs."""
     calls = calls_of(fn, cases)
-    return one_mistake(rec, calls) if calls else None
+    return one_mistake(adjoint(rec.program), calls) if calls else None
 
 
-def one_mistake(rec: Recurrence, calls: Sequence[Call]) -> str | None:
+def one_mistake(right: Program, calls: Sequence[Call]) -> str | None:
     """The description of the first known mistake that gives the function's numbers in every case.
 
     Parameters
     ----------
-    rec : Recurrence
+    right : Program
+        The right adjoint.
     calls : sequence of Call
         Calls at inputs on which the function is wrong, or may be.
     """
-    right = adjoint(rec.program)
     if fits(right, calls):
         return None
     for m in mutants(right, rare=True):

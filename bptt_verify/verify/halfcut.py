@@ -9,7 +9,6 @@ from itertools import combinations
 import numpy as np
 
 from bptt_verify.check import Arrays
-from bptt_verify.derivation import adjoint
 from bptt_verify.language import Recurrence
 from bptt_verify.program import BATCH, TIME, Array, Equation, Pointwise, Program, Ref, symbol
 from bptt_verify.program.names import free_name
@@ -18,9 +17,10 @@ from bptt_verify.verify.diagnosis import Call, fits
 MOST_STATES = 4
 
 
-def half_cut_named(rec: Recurrence, calls: Sequence[Call], likely: Sequence[int]) -> str | None:
+def half_cut_named(
+    rec: Recurrence, right: Program, calls: Sequence[Call], likely: Sequence[int]
+) -> str | None:
     """The length of the chunks and the states that are cut, if that gives the numbers of every call."""
-    right = adjoint(rec.program)
     longest = max((len(c.arrays["weights"]) for c in calls), default=0)
     lengths = dict.fromkeys((*(k for k in likely if k < longest), *range(1, longest)))
     for cut in _some_of(list(rec.carried)):

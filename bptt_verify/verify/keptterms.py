@@ -102,7 +102,7 @@ def named_pattern(seen: Sequence[Seen], estimator: Truncation, partly: bool = Tr
     for p in patterns(estimator, max(s.steps for s in seen)):
         found = _matched(seen, p, wrong)
         singly = {**{b: p.words for b in found}, **singly}
-        if len(found) == len(wrong) and (partly or not p.words.startswith("is ")):
+        if len(found) == len(wrong) and (partly or p.truncates):
             together = together or p
             if len(_matched(seen, p, right)) == len(right):
                 return f"it {p.words}; expected {estimator}"

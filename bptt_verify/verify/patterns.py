@@ -12,6 +12,7 @@ import numpy as np
 
 from bptt_verify.estimators import Chunks, Full, Window, kept
 from bptt_verify.oracle import Truncation
+from bptt_verify.verify.diagnosis import FACTORS
 
 Array = np.ndarray[Any, Any]
 
@@ -44,10 +45,13 @@ class Pattern:
     words : str
     counts : callable
         ``counts(T, B)``.
+    truncates : bool
+        False for a factor, or zero: that is no way to truncate, and other explanations are looked for first.
     """
 
     words: str
     counts: Callable[[int, int], Counts]
+    truncates: bool = True
 
 
 def claimed(estimator: Truncation) -> Pattern:
@@ -63,7 +67,7 @@ def _of_estimator(estimator: Truncation, steps: int, batch: int) -> Counts:
 def patterns(estimator: Truncation, longest: int) -> Iterator[Pattern]:
     """Every known pattern, the estimators first; ``longest`` is the largest T looked at."""
     yield from map(claimed, _estimators(estimator, longest))
-    yield Pattern("is zero", partial(_constant, 0.0))
+    yield Pattern("is zero", partial(_constant, 0.0), truncates=False)
     yield Pattern("passes through no state: it has its explicit parts only", partial(_constant, 1.0))
     yield Pattern("has no explicit parts", partial(_implicit, estimator))
     yield from _scaled(estimator, longest)
@@ -215,23 +219,12 @@ def _of_some(run: Run, which: Callable[[Run, Array], Array], whole: bool, steps:
     return counts if whole else Counts(np.ones(steps), counts.reaching)
 
 
-FACTORS: dict[str, Callable[[int, int], float]] = {
-    "T": lambda steps, batch: steps,
-    "1/T": lambda steps, batch: 1 / steps,
-    "B": lambda steps, batch: batch,
-    "1/B": lambda steps, batch: 1 / batch,
-    "T·B": lambda steps, batch: steps * batch,
-    "1/(T·B)": lambda steps, batch: 1 / (steps * batch),
-    "-1": lambda steps, batch: -1.0,
-    "2": lambda steps, batch: 2.0,
-    "1/2": lambda steps, batch: 0.5,
-}
-
-
 def _scaled(estimator: Truncation, longest: int) -> Iterator[Pattern]:
     """Right terms with another factor."""
     for word, factor in FACTORS.items():
-        yield Pattern(f"is {word} times {estimator}", partial(_multiplied, estimator, factor))
+        yield Pattern(
+            f"is {word} times {estimator}", partial(_multiplied, estimator, factor), truncates=False
+        )
     for k in dict.fromkeys((getattr(estimator, "k1", 1), *range(1, longest))):
         for one in dict.fromkeys((estimator, Chunks(k, k))):
             mean = f"equals {one} with the mean over each chunk of {k} steps instead of over T"

@@ -12,9 +12,10 @@ from bptt_verify.check import Arrays, Case, Problem, judge_gradient
 from bptt_verify.language import Recurrence, outward
 from bptt_verify.verdict import combine
 from bptt_verify.verify.adapters import Adapted
+from bptt_verify.verify.diagnosis import returned
 from bptt_verify.verify.problems import Inputs, Reduction
 from bptt_verify.verify.refuted import Reproduction
-from bptt_verify.verify.scripts import Name, is_short, place_of, script, script_at
+from bptt_verify.verify.scripts import Name, as_literals, is_short, place_of, place_of_reference, script
 from bptt_verify.verify.shrinking import smallest_failing
 
 
@@ -41,25 +42,27 @@ class Subject:
     seed: int | None
 
 
-def reproduced(subject: Subject, problem: Problem, cases: Sequence[Case], fails: bool) -> Reproduction:
+def reproduced(subject: Subject, problem: Problem, cases: Sequence[Case]) -> Reproduction:
     """The smallest inputs that were found, and a script; None where the caller must have the script.
 
     Against a recurrence inputs are drawn anew and shrunk. Inputs of the caller's stay as they are; of those
     that a function draws, the smallest on which the gradient is wrong are taken.
     """
-    options = _options(subject)
+    options, reference = _options(subject), place_of_reference(subject.against)
+    given = {"inputs": Name("arrays"), **options}
     if subject.inputs is None and isinstance(subject.against, Recurrence):
+        fails = any(returned(subject.sent, c.arrays) is None for c in cases)
         found = smallest_failing(subject.against, subject.sent, subject.reduction, subject.seed or 0, fails)
         if found is not None and is_short(found.arrays):
-            return found.title, script_at(subject.fn, subject.against, found.arrays, options)
-        return None, script(subject.fn, subject.against, [], options)
+            return found.title, script(subject.fn, reference, as_literals(found.arrays), given)
+        return None, script(subject.fn, reference, [], options)
     case = _smallest(subject.sent, problem, cases)
     if case is not None and is_short(case.arrays):
         arrays = outward({k: v for k, v in case.arrays.items() if subject.sent.takes(k)})
-        return f"{case.name} ({_shapes(arrays)})", script_at(subject.fn, subject.against, arrays, options)
+        return f"{case.name} ({_shapes(arrays)})", script(subject.fn, reference, as_literals(arrays), given)
     if callable(subject.inputs):
         lines, called = place_of(subject.inputs, "draw")
-        return None, script(subject.fn, subject.against, lines, {"inputs": Name(called), **options})
+        return None, script(subject.fn, reference, lines, {"inputs": Name(called), **options})
     return None, None
 
 

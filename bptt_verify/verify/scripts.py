@@ -12,40 +12,30 @@ import numpy as np
 from bptt_verify.check import Array
 from bptt_verify.language import Recurrence
 
+Place = tuple[list[str], str]  # lines that import something, and what it is called then
 PRINTED = 60  # a script prints no more numbers than these
 
 
-def script_at(
-    fn: Any,
-    against: Any,
-    arrays: Mapping[str, Array],
-    options: Mapping[str, Any],
-    check: str = "check_gradient",
+def script(
+    fn: Any, reference: Place, lines: list[str], options: Mapping[str, Any], check: str = "bv.check_gradient"
 ) -> str:
-    """A script that checks a function at these arrays.
+    """A script that checks a function.
 
     Parameters
     ----------
     fn : callable
         It is imported where it can be found again under its own name; else a comment says what to put there.
-    against : Recurrence or callable
-    arrays : mapping of str to array
-        Printed as they are.
+    reference : (lines, str)
+        Lines that import what it is checked against, and what that is called then.
+    lines : list of str
+        What makes its inputs.
     options : mapping of str to value
-        Further arguments of the check.
+        Further arguments of the check; None is left out.
     check : str
-        The name of the public check.
+        The check, as it is called.
     """
-    lines = ["arrays = {", *(f"    {k!r}: {printed(v)}," for k, v in arrays.items()), "}"]
-    return script(fn, against, lines, {"inputs": Name("arrays"), **options}, check)
-
-
-def script(
-    fn: Any, against: Any, lines: list[str], options: Mapping[str, Any], check: str = "check_gradient"
-) -> str:
-    """A script that checks a function, after lines that make its inputs."""
     imported, called = place_of(fn, "fn")
-    needed, meant = place_of_reference(against)
+    needed, meant = reference
     listed = "".join(f", {k}={v!r}" for k, v in options.items() if v is not None)
     return "\n".join(
         [
@@ -54,9 +44,14 @@ def script(
             *dict.fromkeys((*imported, *needed)),
             "",
             *lines,
-            f"print(bv.{check}({called}, {meant}{listed}))",
+            f"print({check}({called}, {meant}{listed}))",
         ]
     )
+
+
+def as_literals(arrays: Mapping[str, Array]) -> list[str]:
+    """Lines that make the dict ``arrays``, with all its numbers."""
+    return ["arrays = {", *(f"    {k!r}: {printed(v)}," for k, v in arrays.items()), "}"]
 
 
 class Name(str):
@@ -78,7 +73,7 @@ def printed(array: Array) -> str:
     return f"np.array({np.asarray(array, float if not dtype else None).tolist()!r}{dtype}){empty}"
 
 
-def place_of_reference(against: Any) -> tuple[list[str], str]:
+def place_of_reference(against: Any) -> Place:
     """Lines that import a recurrence or a loss function, and what it is called then."""
     if not isinstance(against, Recurrence):
         return place_of(against, "loss")
@@ -91,7 +86,7 @@ def place_of_reference(against: Any) -> tuple[list[str], str]:
     return [f"# import or define the recurrence {against.name} here, and call it rec"], "rec"
 
 
-def place_of(fn: Any, otherwise: str) -> tuple[list[str], str]:
+def place_of(fn: Any, otherwise: str) -> Place:
     """Lines that import a function, and what it is called then; a comment where it cannot be imported."""
     path = str(getattr(fn, "__qualname__", None) or type(fn).__name__)
     found = _found(fn, path)

@@ -62,7 +62,7 @@ def smallest_failing(
     seed : int
         Of the draws.
     raises : bool
-        Whether it is wrong because it raises an exception.
+        Whether it is wrong because it raises an exception, or returns nothing that can be compared.
 
     Returns
     -------

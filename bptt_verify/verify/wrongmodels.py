@@ -32,10 +32,8 @@ def model_named(rec: Recurrence, calls: Sequence[Call]) -> str | None:
     Returns
     -------
     str or None
-        None where the loss is that of the recurrence, up to a factor, or of no model that is known.
+        None where the loss is that of no model that is known.
     """
-    if has_right_loss(rec, calls):
-        return None
     of_calls = [factors(rec.program, c) for c in calls]
     for model in others(rec):
         losses = [loss(model.program, model.given(c.arrays)) for c in calls]

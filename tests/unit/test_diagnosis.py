@@ -136,7 +136,7 @@ def test_what_no_catalogue_has_is_not_named():
     report = bv.check_gradient(loss_and_grad, ELMAN, rng=4)
     assert report.verdict == "refuted" and report.diagnosis is None
     assert report.findings and report.smallest and report.script
-    assert "  likely cause: no known mistake gives these numbers\n" in str(report)
+    assert "  likely cause: no known mistake was found that gives these numbers\n" in str(report)
 
 
 def test_the_smallest_inputs_need_two_states_for_a_transpose_and_two_steps_for_a_lost_path():
