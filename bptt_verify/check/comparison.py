@@ -183,7 +183,8 @@ def _index(wanted: Expected, worst: int, shape: tuple[int, ...]) -> tuple[int, .
 
 def conditioning(bench: Bench, arrays: Arrays, block: str, method: Method) -> float:
     """Conditioning of the block's gradient: how far it moves when the inputs' last digits do."""
-    direction = signs(np.shape(arrays[block]), bench.rng)
+    shape = np.shape(arrays[block])
+    direction = signs(shape, bench.rng) * bench.rng.uniform(1, 1.5, shape)  # equal elements must not cancel
     if method == "complex step":
         along = partial(reference.complex_slopes, bench.problem.loss, block=block, direction=direction)
         moved = noise.slope_noise(lambda points: along(points=points), arrays, bench.precision, bench.rng)

@@ -21,7 +21,9 @@ from bptt_verify.verify.problems import drawn
 
 SEEDS = st.integers(0, 2**32 - 1)
 SAMPLES = 3  # draws on which it is found out whether the loss is analytic
-OTHERS = 100  # seeds among which a smaller failing example is looked for
+OTHERS = 1000  # seeds among which a smaller failing example is looked for
+NUMBERS = 10**6  # drawn for that at most, where an example is large
+ALIKE = 3  # examples judged of the same shapes
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,15 @@ class OfLoss:
 
     def smaller(self, example: Inputs) -> Iterator[Inputs]:
         """What other seeds draw, where that is less: Hypothesis knows the seed only."""
-        if not isinstance(self.inputs, SearchStrategy):
-            others = (self._drawn(seed) for seed in range(OTHERS))
-            yield from sorted((o for o in others if o.size < example.size), key=lambda o: o.size)
+        if isinstance(self.inputs, SearchStrategy):
+            return
+        alike: dict[str, list[int]] = {}
+        for seed in range(min(OTHERS, NUMBERS // max(1, example.size))):
+            other = self._drawn(seed)
+            if other.size < example.size:
+                alike.setdefault(other.title, []).append(seed)
+        some = [self._drawn(seed) for seeds in alike.values() for seed in seeds[:ALIKE]]
+        yield from sorted(some, key=lambda o: o.size)
 
     def evidence(self, fn: Callable[..., Any], examples: Sequence[Inputs]) -> tuple[Evidence, ...]:
         """Nothing more."""

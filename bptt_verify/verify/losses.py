@@ -14,6 +14,7 @@ from bptt_verify.oracle import TruncatedLoss, Truncation
 from bptt_verify.program import evaluate
 from bptt_verify.program import functions as table
 from bptt_verify.program.evaluation import NUMPY, Functions
+from bptt_verify.verify.blurring import blurred
 
 ENTRIES = 1 << 20  # numbers in one array of a truncated run, when many points are computed at once
 
@@ -60,14 +61,12 @@ class RecurrenceLoss:
     def rough(self, eps: float, rng: np.random.Generator) -> RecurrenceLoss:
         """The same loss, where tanh and sigmoid pass on their slopes with an error of a few eps."""
 
-        def blurred(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def rough(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
             def value(u: Any) -> Any:
                 exact = np.asarray(function(u))
-                if not np.iscomplexobj(exact):
-                    return exact
-                return exact + 1j * np.imag(u) * rng.uniform(-2 * eps, 2 * eps, size=exact.shape)
+                return blurred(exact, u, eps, rng) if np.iscomplexobj(exact) else exact
 
             return value
 
-        saturating = {kind: blurred(NUMPY[kind]) for kind in (sp.tanh, table.sigmoid)}
+        saturating = {kind: rough(NUMPY[kind]) for kind in (sp.tanh, table.sigmoid)}
         return RecurrenceLoss(self.rec, {**NUMPY, **saturating}, self.estimator)

@@ -10,6 +10,7 @@ import numpy as np
 from bptt_verify.check import Array, Arrays, Case, Problem
 from bptt_verify.errors import UsageError
 from bptt_verify.verify.adapters import Adapted, adapted, as_array
+from bptt_verify.verify.blurring import blurring
 from bptt_verify.verify.problems import DRAWS, Inputs, drawn
 
 WEIGHTS = "weights"
@@ -34,6 +35,16 @@ class PlainLoss:
             if any(np.iscomplexobj(v) for v in arrays.values()):
                 raise
             return np.nan
+
+    def rough(self, eps: float, rng: np.random.Generator) -> Callable[[Arrays], Any]:
+        """The same loss, where tanh and expit pass on their slopes with an error of a few eps."""
+
+        def loss(arrays: Arrays) -> Any:
+            copies = {k: np.array(v) for k, v in arrays.items()}
+            complex_ = {k: blurring(v, eps, rng) for k, v in copies.items() if np.iscomplexobj(v)}
+            return np.asarray(self.sent({**copies, **complex_}))
+
+        return loss
 
     def failure(self, arrays: Arrays) -> str | None:
         """What the loss raises at some arrays, or what is wrong with the number it returns.
@@ -101,6 +112,7 @@ def loss_problem(fn: Callable[..., Any], loss: Callable[..., Any], inputs: Input
         required=tuple(k for k in real if not (timed and k == WEIGHTS)),
         optional=(WEIGHTS,) if timed and WEIGHTS in real else (),
         loss=reference,
+        rough=reference.rough,
         draw=draw,
         steps=(lambda arrays: len(arrays[WEIGHTS])) if stepped else None,
         at_step=_at_step if stepped else None,

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import bptt_verify as bv
+from bptt_verify.verify.blurring import Blurring, blurring
+from bptt_verify.verify.plainlosses import PlainLoss
 
 
 def case(rng, steps=3, batch=2, d=2, n=3):
@@ -446,3 +448,64 @@ def test_smooth_losses_are_not_moved():
         report = bv.check_gradient(last_gradient, last_loss, inputs=case, rng=seed)
         assert report.verdict == "verified"
         assert not any("kink" in n for n in report.notes)
+
+
+def saturated_loss(W, b, x, y):
+    return 0.5 * np.sum((np.tanh(x @ W.T + b) - y) ** 2)
+
+
+def saturated_gradient(W, b, x, y):
+    h = np.tanh(x @ W.T + b)
+    da = (h - y) * (1 - h**2)
+    return saturated_loss(W, b, x, y), {"W": da.T @ x, "b": da.sum(axis=0), "x": da @ W, "y": y - h}
+
+
+@pytest.mark.parametrize("size", [1.0, 8.0, 30.0])
+def test_saturated_units_of_a_plain_loss_do_not_refute_a_right_gradient_and_do_not_hide_a_wrong_one(size):
+    def draw(rng):
+        shapes = {"W": (3, 2), "b": (3,), "x": (4, 2), "y": (4, 3)}
+        return {k: rng.normal(size=s) * (size if k == "x" else 1) for k, s in shapes.items()}
+
+    def wrong(**given):
+        loss, grads = saturated_gradient(**given)
+        return loss, {**grads, "b": 1.001 * grads["b"]}
+
+    for seed in range(6):
+        report = bv.check_gradient(saturated_gradient, saturated_loss, inputs=draw, rng=seed)
+        assert report.verdict == "verified", report
+        report = bv.check_gradient(wrong, saturated_loss, inputs=draw, rng=seed)
+        assert {f.block for f in report.findings} == {"b"}
+
+
+def test_a_unit_that_is_saturated_to_its_last_digits_does_not_refute():
+    arrays = {"W": np.full((1, 4), 2.0), "b": np.zeros(1), "x": np.full((1, 4), 2.0), "y": np.zeros((1, 1))}
+    for seed in range(12):
+        report = bv.check_gradient(saturated_gradient, saturated_loss, inputs=arrays, rng=seed)
+        assert report.verdict != "refuted", report
+
+
+def test_a_blurred_loss_is_the_same_up_to_its_slopes():
+    rng = np.random.default_rng(0)
+    arrays = {
+        "W": rng.normal(size=(3, 2)),
+        "b": rng.normal(size=3),
+        "x": rng.normal(size=(4, 2)),
+        "y": np.ones((4, 3)),
+    }
+    moved = {**arrays, "b": arrays["b"] + 1e-20j}
+    known = PlainLoss(saturated_loss, arrays)
+    exact, rough = known(moved), known.rough(1e-3, rng)(moved)
+    assert np.real(rough) == np.real(exact)
+    assert known.rough(1e-3, rng)(arrays) == known(arrays)  # nothing is blurred on real numbers
+    assert 0 < abs(np.imag(rough) / np.imag(exact) - 1) < 0.1
+
+
+def test_arrays_that_blur_go_through_numpy():
+    rng = np.random.default_rng(0)
+    a = blurring(rng.normal(size=(3, 4)) + 1e-20j, 1e-3, rng)
+    b = np.concatenate([a, a])[1:] @ np.swapaxes(a, 0, 1)
+    b += a[0, 0]
+    assert isinstance(b, Blurring) and b.eps == 1e-3
+    out = np.empty((3, 4), complex)
+    assert np.tanh(a, out=out) is out
+    assert isinstance(np.einsum("ij->i", a), Blurring) and isinstance(np.sum(a), np.complexfloating)

@@ -60,15 +60,14 @@ def test_right_gradients_pass(drawn):
     assert test.bptt.counted.startswith("30 examples")
 
 
-@pytest.mark.parametrize(("drawn", "least"), [(inputs, (2, 3)), (strategy(), (2,))])
-def test_a_failing_example_is_shrunk_as_far_as_can_be(drawn, least):
-    """A strategy is shrunk by Hypothesis; of a generator the least is found that a hundred seeds draw."""
+@pytest.mark.parametrize("drawn", [inputs, strategy()])
+def test_a_failing_example_is_shrunk_as_far_as_can_be(drawn):
+    """A strategy is shrunk by Hypothesis; of a generator the least is found that a thousand seeds draw."""
     with pytest.raises(GradientTestFailedError) as caught:
         gradient_test(loss, inputs=drawn, settings=hypothesis.settings(database=None))(
             transposed_where_square
         )()
-    n, m = caught.value.example.given["W"].shape
-    assert n == m and n in least
+    assert caught.value.example.given["W"].shape == (2, 2)
     assert caught.value.example.given["x"].shape[0] == 1
     text = str(caught.value)
     assert text.startswith("REFUTED: transposed_where_square against the loss loss\n  smallest found: W: (")
