@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import sympy as sp
 
-from bptt_verify.mutants.mutant import Mutant, backward, rewritten, with_equations
-from bptt_verify.program import TIME, Contract, Pointwise, Program, Ref, formula, spelled, symbol
+from bptt_verify.mutants.mutant import Mutant, backward, rewritten, states, with_equations
+from bptt_verify.program import TIME, Carry, Contract, Pointwise, Program, Ref, formula, spelled, symbol
 from bptt_verify.program.surgery import reading
 
 
@@ -107,6 +107,31 @@ def overwritten_state(program: Program) -> Iterator[Mutant]:
         if changed:
             text = f"the stored states {value} are one array that is overwritten: all are the last state"
             yield Mutant(f"{value} overwritten", text, with_equations(program, *changed))
+
+
+def wrapped_index(program: Program) -> Iterator[Mutant]:
+    """The previous state of step 1 is the last state, since the index t-1 is -1 there."""
+    for c in [c for c in program.carries if c.value in states(program)]:
+        labels, copied = program.labels(c.value), f"{c.value}_copied"
+
+        def read(r: Ref, c: Carry = c, copied: str = copied) -> Ref:
+            return replace(r, name=copied) if r.name == c.value and r.shift < 0 else r
+
+        changed = [
+            reading(e, {r: read(r) for r in e.operands})
+            for e in backward(program)
+            if any(read(r) != r for r in e.operands)
+        ]
+        if changed:
+            whole = Ref(c.value, labels)
+            wrong = with_equations(program, *changed)
+            wrong = replace(
+                wrong,
+                equations=(*wrong.equations, Pointwise(copied, labels, symbol(whole), (whole,))),
+                carries=(*wrong.carries, Carry(copied, c.end, -1, f"{copied}_end")),
+            )
+            text = f"the last {c.value} stands for {c.boundary} in the backward pass: t-1 is the index -1"
+            yield Mutant(f"{c.value} wraps round", text, wrong)
 
 
 def carried_only(program: Program) -> Iterator[Mutant]:

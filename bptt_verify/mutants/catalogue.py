@@ -38,6 +38,7 @@ RARE: tuple[Rule, ...] = (
     slips.slip,
     slips.other_weight,
     slips.turned_gate,
+    carrying.wrapped_index,
     carrying.carried_only,
     results.one_sum,
 )

@@ -1,4 +1,4 @@
-"""What was done to a right gradient before it was returned: a clip, or a penalty added to it."""
+"""What was done to a right gradient, or to an adjoint: a clip, a penalty added to it, half precision."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from bptt_verify.language import Recurrence
+from bptt_verify.mutants.limits import clipped_inside
 from bptt_verify.program import Program
-from bptt_verify.verify.diagnosis import Call, agree, close, gradients
+from bptt_verify.verify.diagnosis import Call, agree, close, fits, gradients
 
 Gradients = Mapping[str, Any]
 LOST = 0.05  # what sums in half precision may lose, relative to a block's largest entry
@@ -59,6 +60,12 @@ def clipped(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | Non
         if not all(close(f[k], t[k] * min(1.0, threshold / _norm(t, [k]))) for f, t in pairs if k in f):
             return None
     return "each gradient is clipped by its own norm before it is returned [clipped one by one]"
+
+
+def clipped_inside_named(right: Program, calls: Sequence[Call]) -> str | None:
+    """Which adjoint is clipped within the backward loop, by a threshold that is common."""
+    fitting = (m for m in clipped_inside(right) if fits(m.program, calls))
+    return next((f"{m.description} [{m.name}]" for m in fitting), None)
 
 
 def coarse(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | None:

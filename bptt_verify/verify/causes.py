@@ -12,13 +12,15 @@ from bptt_verify.estimators import Chunks, Full, Window, kept
 from bptt_verify.language import Recurrence
 from bptt_verify.oracle import Truncation
 from bptt_verify.verify.adapters import Adapted
-from bptt_verify.verify.afterwards import changed_afterwards
+from bptt_verify.verify.adapting import AdaptedFunction
+from bptt_verify.verify.afterwards import changed_afterwards, clipped_inside_named
 from bptt_verify.verify.combinations import two_mistakes
 from bptt_verify.verify.diagnosis import Call, calls_of, diagnosis, fits, one_mistake
 from bptt_verify.verify.feedbacks import feedback_named
 from bptt_verify.verify.halfcut import half_cut_named
 from bptt_verify.verify.keptterms import Seen, differs, named_pattern, observed
 from bptt_verify.verify.pieces import pieces_named
+from bptt_verify.verify.repeats import repeated_named
 from bptt_verify.verify.restarts import restart_named
 from bptt_verify.verify.termweights import LONGEST, weights_named
 from bptt_verify.verify.wrongmodels import gradient_of_another, has_right_loss, model_named
@@ -45,6 +47,7 @@ def gradient_cause(
         or one_mistake(right, calls)
         or (None if right_loss else model_named(rec, calls))
         or changed_afterwards(rec, right, calls)
+        or changed_afterwards(rec, right, _single_calls(rec, fn, calls))
     )
     if found is not None:
         return found
@@ -52,6 +55,8 @@ def gradient_cause(
     found = (
         truncation_instead(kept, partly=False)
         or half_cut_named(rec, right, calls, ())
+        or repeated_named(rec, right, calls)
+        or clipped_inside_named(right, calls)
         or (two_mistakes(right, calls) if pairs else None)
     )
     if found is not None or not right_loss:  # what is left speaks of the gradient alone
@@ -86,6 +91,19 @@ def _short_calls(fn: Adapted, cases: Sequence[Arrays]) -> list[Call]:
     """Calls in the cases that are short, the smallest first."""
     told = [a for a in cases if len(a["weights"]) <= DIAGNOSED_STEPS] or list(cases[:1])
     return calls_of(fn, sorted(told, key=lambda a: (len(a["weights"]), a["weights"].size)))
+
+
+def _single_calls(rec: Recurrence, fn: Adapted, calls: Sequence[Call]) -> list[Call]:
+    """The same inputs, one sequence at a time, where the function is called so: it may clip each, say."""
+    if not isinstance(fn.function, AdaptedFunction) or fn.function.layout != "sequence":
+        return []
+    axes = {**dict.fromkeys((*rec.inputs, *rec.targets, "weights"), 1), **dict.fromkeys(rec.initial, 0)}
+    single = [
+        {k: np.take(v, [b], axes[k]) if k in axes else v for k, v in c.arrays.items()}
+        for c in calls
+        for b in range(c.arrays["weights"].shape[1])
+    ]
+    return calls_of(fn, single)
 
 
 def truncation_instead(seen: Sequence[Seen], partly: bool) -> str | None:
