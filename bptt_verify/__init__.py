@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from bptt_verify.language import tan as tan
     from bptt_verify.language import tanh as tanh
     from bptt_verify.language import with_feedback as with_feedback
+    from bptt_verify.language import with_sizes as with_sizes
     from bptt_verify.verdict import Evidence as Evidence
     from bptt_verify.verdict import Finding as Finding
     from bptt_verify.verdict import Report as Report
@@ -121,7 +122,7 @@ _ROOMS = {
     "kernels.updates": "clip_by_norm clipped_update",
     "language": """Feedback Input Param Recurrence State Step Target atan cos cosh dot erf exp log mean
         pointwise recurrence relu run sigmoid sigmoid_cross_entropy sin sinh softmax softmax_cross_entropy
-        softplus sqrt squared_error sum tan tanh with_feedback""",
+        softplus sqrt squared_error sum tan tanh with_feedback with_sizes""",
     "verdict": "Evidence Finding Report",
     "verify": """Campaign Power adapt assert_clip assert_clipped_update assert_gradient assert_lipschitz
         assert_truncated assert_unbiased campaign check_clip check_clipped_update check_gradient

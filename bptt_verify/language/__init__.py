@@ -31,7 +31,7 @@ from bptt_verify.language.elementwise import (
 )
 from bptt_verify.language.feedback import MASK, MASK_NEXT, MODES, inward, outward, teacher
 from bptt_verify.language.losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
-from bptt_verify.language.recurrences import Recurrence, unapplied, with_feedback
+from bptt_verify.language.recurrences import Recurrence, unapplied, with_feedback, with_sizes
 from bptt_verify.language.reductions import dot, mean, softmax, sum
 from bptt_verify.language.stepping import run
 from bptt_verify.language.values import Value
@@ -80,4 +80,5 @@ __all__ = [
     "teacher",
     "unapplied",
     "with_feedback",
+    "with_sizes",
 ]

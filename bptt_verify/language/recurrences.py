@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,6 +34,8 @@ class Recurrence:
         What the function made; the program of every mode is lowered from it.
     mode : {"free", "teacher", "scheduled"}
         What a Feedback is fed; see ``with_feedback``.
+    fixed : mapping of str to int
+        Sizes that every check keeps to; see ``with_sizes``.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Recurrence:
     line: int
     traced: Traced = field(repr=False)
     mode: str = "free"
+    fixed: Mapping[str, int] = field(default_factory=dict)
 
     def _role(self, role: str) -> dict[str, Sizes]:
         return {n: d.sizes for n, d in self.declarations.items() if d.role == role}
@@ -103,17 +106,18 @@ class Recurrence:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_found, (self.function.__module__, self.function.__qualname__, self.mode))
+        return (_found, (self.function.__module__, self.function.__qualname__, self.mode, dict(self.fixed)))
 
     def __repr__(self) -> str:
         words = ", ".join(
             f"{n}: {d.role} {' '.join(d.sizes) or 'scalar'}" for n, d in self.declarations.items()
         )
         mode = f", {self.mode}" if self.feedback else ""
-        return f"<recurrence {self.name}({words}){mode}>"
+        sizes = "".join(f", {w}={n}" for w, n in self.fixed.items())
+        return f"<recurrence {self.name}({words}){mode}{sizes}>"
 
 
-def _found(module: str, path: str, mode: str = "free") -> Recurrence:
+def _found(module: str, path: str, mode: str = "free", sizes: Mapping[str, int] | None = None) -> Recurrence:
     """The recurrence of a module by name: how one is unpickled."""
     found: Any = importlib.import_module(module)
     for part in path.split("."):
@@ -123,7 +127,7 @@ def _found(module: str, path: str, mode: str = "free") -> Recurrence:
             f"{module}.{path} is not a recurrence; expected one defined at the top of a module. "
             "Only such a recurrence can be sent to another process."
         )
-    return with_feedback(found, mode)
+    return with_sizes(with_feedback(found, mode), **(sizes or {}))
 
 
 def with_feedback(rec: Recurrence, mode: str | None) -> Recurrence:
@@ -159,6 +163,41 @@ def with_feedback(rec: Recurrence, mode: str | None) -> Recurrence:
             "expected feedback='free', or an argument such as u=Feedback('q')."
         )
     return replace(rec, mode=mode, program=lower(rec.name, rec.traced, mode))
+
+
+def with_sizes(rec: Recurrence, **sizes: int) -> Recurrence:
+    """The recurrence at sizes that are fixed, for a function that is written for these.
+
+    Parameters
+    ----------
+    rec : Recurrence
+    **sizes : int
+        The lengths of some of its size words, and of ``T`` and ``B``; what is left out varies. Every check
+        that draws its own inputs keeps to them.
+
+    Returns
+    -------
+    Recurrence
+        The same program; sizes that were fixed before stay, unless they are given again.
+
+    Raises
+    ------
+    UsageError
+        If a word is no size of the recurrence, or a size is not a whole number that it can have.
+    """
+    if not isinstance(rec, Recurrence):
+        raise UsageError(f"rec={rec!r:.60}; expected a Recurrence, made by @bptt_verify.recurrence.")
+    words = {w for d in rec.declarations.values() for w in d.sizes}
+    classes = {w for d in rec.declarations.values() if d.onehot for w in d.sizes}
+    for word, size in sizes.items():
+        if word not in words | {"T", "B"}:
+            raise UsageError(
+                f"{rec.name}: {word}={size!r:.40}; expected sizes among {', '.join(sorted(words))}, T, B."
+            )
+        least = 2 if word in classes else 1
+        if isinstance(size, bool) or not isinstance(size, int) or size < least:
+            raise UsageError(f"{rec.name}: {word}={size!r:.40}; expected a whole number, at least {least}.")
+    return replace(rec, fixed={**rec.fixed, **sizes})
 
 
 def unapplied(rec: Recurrence) -> Program | None:

@@ -130,6 +130,8 @@ def drawn_examples(
     steps = draw(st.integers(1, limits.steps)) if limits.only is None else limits.only
     batch = draw(st.integers(1, limits.batch))
     sizes = {w: draw(st.integers(n, max(n, limits.size))) for w, n in least_sizes(rec).items()}
+    steps, batch = rec.fixed.get("T", steps), rec.fixed.get("B", batch)
+    sizes |= {w: n for w, n in rec.fixed.items() if w in sizes}
     gain, weights = draw(st.sampled_from(GAINS)), draw(st.sampled_from(("mean", "uneven", "large")))
     seed = draw(st.integers(0, 2**32 - 1))
     keep = None if law is None else draw(drawn_gates(law.gates(law.probabilities(steps), batch)))

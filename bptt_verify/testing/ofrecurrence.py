@@ -91,8 +91,12 @@ class OfRecurrence:
     def examples(self) -> list[Example]:
         """Ordinary inputs, of distinct sizes, around the reach of a truncation."""
         sizes = {w: n + 1 + k % 3 for k, (w, n) in enumerate(least_sizes(self.rec).items())}
+        sizes |= {w: n for w, n in self.rec.fixed.items() if w in sizes}
         more = () if isinstance(self.estimator, Full) else ((reach(self.estimator) + 3, 2, 1.0),)
-        return [Example(T, B, sizes, gain, seed=T) for T, B, gain in (*TELLING, *more)]
+        at = [
+            (self.rec.fixed.get("T", T), self.rec.fixed.get("B", B), gain) for T, B, gain in (*TELLING, *more)
+        ]
+        return [Example(T, B, sizes, gain, seed=T) for T, B, gain in dict.fromkeys(at)]
 
     def samples(self) -> list[Case]:
         """The arrays of these."""

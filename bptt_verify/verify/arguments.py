@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from bptt_verify.errors import UsageError
 from bptt_verify.language import MASK, Recurrence
 from bptt_verify.verify.adapters import Adapted, adapted
 from bptt_verify.verify.adapting import AdaptedFunction
+from bptt_verify.verify.diagnosis import returned
 from bptt_verify.verify.problems import Reduction
 
 
@@ -57,6 +58,21 @@ def known_arrays(rec: Recurrence) -> dict[str, None]:
     mask = (MASK,) if rec.mode == "scheduled" else ()
     names = (*rec.inputs, *rec.targets, *rec.params, *rec.initial, *mask, "weights")
     return dict.fromkeys(names)
+
+
+def other_sizes(rec: Recurrence, fn: Adapted, cases: Sequence[Case]) -> tuple[str, ...]:
+    """A note on ``with_sizes``, where all that the function does is fail, or return other shapes."""
+    if rec.fixed or not cases or any(_has_a_shape(rec, fn, c) for c in cases):
+        return ()
+    sizes = "".join(f", {w}=…" for w in dict.fromkeys(w for d in rec.declarations.values() for w in d.sizes))
+    return (f"if the function is written for certain sizes, check it against with_sizes({rec.name}{sizes})",)
+
+
+def _has_a_shape(rec: Recurrence, fn: Adapted, case: Case) -> bool:
+    """Whether the function returns the gradient of some matrix in its shape."""
+    found = returned(fn, case.arrays)
+    matrices = [p for p, words in rec.params.items() if len(words) == 2] or list(rec.params)
+    return found is not None and any(p in found[1] for p in matrices)
 
 
 def not_sent(rec: Recurrence, fn: Adapted, reduction: Reduction) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ series.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,6 +46,9 @@ REGIMES = (
 )
 
 
+BY_LENGTH = ("one step", "two steps", "long")  # regimes that differ by their length only
+
+
 def least_sizes(rec: Recurrence) -> dict[str, int]:
     """The size words of a recurrence, each with its smallest useful length: 2 for classes, else 1."""
     classes = {w for d in rec.declarations.values() if d.onehot for w in d.sizes}
@@ -59,7 +62,7 @@ def recurrence_cases(
     regimes: tuple[Regime, ...] = REGIMES,
     sizes: Mapping[str, int] | None = None,
 ) -> Iterator[Case]:
-    """Telling inputs for a recurrence, with these sizes, or distinct ones.
+    """Telling inputs for a recurrence, with these sizes, or distinct ones; and with those that are fixed.
 
     A case in which the loss is not finite (a logarithm or a root of a random number, say) is drawn
     anew, with smaller and with positive numbers; if that never helps the last draw is kept.
@@ -67,7 +70,8 @@ def recurrence_cases(
     if sizes is None:
         words = {w for d in rec.declarations.values() for w in d.sizes}
         sizes = {w: k + 2 for k, w in enumerate(sorted(words))}
-    for regime in regimes:
+    sizes = {**sizes, **rec.fixed}
+    for regime in dict.fromkeys(at_fixed(rec, r) for r in regimes):
         arrays: dict[str, Array] = {}
         for attempt in range(ATTEMPTS):
             arrays = _drawn(rec, rng, regime, sizes, attempt)
@@ -80,6 +84,15 @@ def recurrence_cases(
         if regime.name == "batch":  # what is remembered from the same series must not be used
             params = {p: np.asarray(arrays[p] * rng.uniform(0.5, 1.0, arrays[p].shape)) for p in rec.params}
             yield Case(f"other parameters {size}", {**arrays, **params})
+
+
+def at_fixed(rec: Recurrence, regime: Regime) -> Regime:
+    """The regime with the number of steps, and of sequences, that a recurrence has fixed."""
+    steps, batch = rec.fixed.get("T", regime.steps), rec.fixed.get("B", regime.batch)
+    if (steps, batch) == (regime.steps, regime.batch):
+        return regime
+    name = "ordinary" if regime.name in BY_LENGTH else regime.name
+    return replace(regime, name=name, steps=steps, batch=batch)
 
 
 def _drawn(

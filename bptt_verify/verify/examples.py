@@ -13,7 +13,7 @@ from bptt_verify.errors import UsageError
 from bptt_verify.estimators import Chunks, Estimator, Full, Randomized, Window
 from bptt_verify.language import Recurrence, outward
 from bptt_verify.verdict import Report, combine
-from bptt_verify.verify.cases import Regime, least_sizes, recurrence_cases
+from bptt_verify.verify.cases import Regime, at_fixed, least_sizes, recurrence_cases
 from bptt_verify.verify.checks import check_gradient
 from bptt_verify.verify.longcases import reach
 from bptt_verify.verify.outcomes import KEEP, check_outcome, keep_drawn
@@ -139,11 +139,13 @@ def problem_of(
         regime = replace(regime, steps=steps + reach(estimator))
     if law is not None and law.steps is not None:
         regime = replace(regime, steps=law.steps)
+    regime = at_fixed(rec, regime)
+    sizes |= {w: n for w, n in rec.fixed.items() if w in sizes}
     case = next(iter(recurrence_cases(rec, rng, (regime,), sizes)))
     arrays = outward(case.arrays)
     if law is not None:
-        arrays[KEEP] = keep_drawn(law, regime.steps, batch, rng)
-    return {"T": regime.steps, "B": batch, **sizes}, arrays
+        arrays[KEEP] = keep_drawn(law, regime.steps, regime.batch, rng)
+    return {"T": regime.steps, "B": regime.batch, **sizes}, arrays
 
 
 def examined(task: Task, example: int) -> Result:

@@ -70,7 +70,7 @@ def recurrence_problem(
 
     reference = RecurrenceLoss(rec, estimator=estimator)
     sent = tuple(n for n in (*real, *initial) if fn.takes(n))
-    shorten = _shortened(rec) if isinstance(reduction, str) else None
+    shorten = _shortened(rec) if isinstance(reduction, str) and "T" not in rec.fixed else None
     return Problem(
         subject=f"the gradient of {rec.name}" + (f" under {estimator}" if estimator is not None else ""),
         required=tuple(rec.params),

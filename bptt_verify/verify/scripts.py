@@ -77,6 +77,12 @@ def place_of_reference(against: Any) -> Place:
     """Lines that import a recurrence or a loss function, and what it is called then."""
     if not isinstance(against, Recurrence):
         return place_of(against, "loss")
+    lines, called = _place_of_recurrence(against)
+    sizes = "".join(f", {w}={n}" for w, n in against.fixed.items())
+    return lines, f"bv.with_sizes({called}{sizes})" if sizes else called
+
+
+def _place_of_recurrence(against: Recurrence) -> Place:
     module, path = against.function.__module__, against.function.__qualname__
     if module.partition(".cells")[0] == "bptt_verify":
         return [], f"bv.cells.{against.name}"

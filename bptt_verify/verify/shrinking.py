@@ -89,27 +89,28 @@ class _Search:
         self.rec, self.fn, self.reduction, self.seed, self.raises = rec, fn, reduction, seed, raises
         self.right = adjoint(rec.program)
         least = least_sizes(rec)
-        self.usual = {w: n + 1 + k for k, (w, n) in enumerate(least.items())}
+        self.usual = {w: n + 1 + k for k, (w, n) in enumerate(least.items())} | dict(rec.fixed)
         self.least = least
 
     def shrunk(self, regime: Regime) -> tuple[dict[str, int], Case] | None:
         """The smallest T, then B, then each size, one after the other."""
         sizes: dict[str, int] = {}
         case = None
-        for steps in range(1, MOST_STEPS + 1):
+        for steps in range(1, MOST_STEPS + 1) if "T" not in self.usual else [self.usual["T"]]:
             sizes = {"T": steps, "B": 3, **self.usual}
             case = self.wrong_at(regime, sizes)
             if case is not None:
                 break
         if case is None:
             return None
-        for word, low in (("B", 1), *self.least.items()):
+        varied = {w: low for w, low in {"B": 1, **self.least}.items() if w not in self.rec.fixed}
+        for word, low in varied.items():
             for n in range(low, sizes[word]):
                 smaller = self.wrong_at(regime, {**sizes, word: n})
                 if smaller is not None:
                     sizes, case = {**sizes, word: n}, smaller
                     break
-        for b in range(sizes["B"] if sizes["B"] > 1 else 0):
+        for b in range(sizes["B"] if "B" in varied and sizes["B"] > 1 else 0):
             alone = self._complete(self._sequence(case, b))
             if self._is_wrong(alone):
                 return {**sizes, "B": 1}, alone
