@@ -115,7 +115,8 @@ def header_of(task: Task) -> dict[str, Any]:
     weights = task.reduction if isinstance(task.reduction, str) else np.asarray(task.reduction).tolist()
     truncated = {} if isinstance(task.estimator, Full) else {"estimator": str(task.estimator)}
     program = digest(task.against.program)
-    return {**named, "recurrence": program, "seed": task.seed, "reduction": weights, **truncated}
+    sizes = {"sizes": dict(task.against.fixed)} if task.against.fixed else {}
+    return {**named, "recurrence": program, "seed": task.seed, "reduction": weights, **truncated, **sizes}
 
 
 def _source(fn: Any) -> str | None:

@@ -52,6 +52,14 @@ def test_every_check_keeps_to_the_sizes():
     assert bv.check_truncated(window, rec, bv.Window(2), rng=0).verdict == "verified"
 
 
+def test_a_campaign_at_other_sizes_is_another_one(tmp_path):
+    results = tmp_path / "results.jsonl"
+    fn = written_for({})
+    bv.campaign(fn, bv.with_sizes(ELMAN, n=2), examples=2, path=results)
+    with pytest.raises(bv.UsageError, match="sizes"):
+        bv.campaign(fn, bv.with_sizes(ELMAN, n=3), examples=2, path=results)
+
+
 def test_cases_that_differ_by_their_length_only_are_drawn_once():
     cases = list(recurrence_cases(bv.with_sizes(ELMAN, T=3, n=9), np.random.default_rng(0)))
     assert all(len(c.arrays["x"]) == 3 and c.arrays["b_h"].shape == (9,) for c in cases)
