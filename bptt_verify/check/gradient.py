@@ -148,6 +148,8 @@ def _evidence(bench: Bench, method: Method, blocks: Sequence[str], outcomes: Seq
         f"{len(judged)} comparisons of {len(told | set(wrong))} blocks; "
         f"worst error {worst:.1e} of a block's scale (largest tolerance {tolerance:.1e})"
         + (f"; {undecided} undecided" if undecided else "")
+        if mine
+        else "no gradient could be compared"
     )
     numbers = {"comparisons": float(len(judged)), "undecided": float(undecided), "worst_error": worst}
     return Evidence(method, "tested", "refuted" if findings else verdict, summary, findings,

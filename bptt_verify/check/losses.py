@@ -23,7 +23,11 @@ def loss_evidence(bench: Bench, visits: Sequence[Visit], gradient_wrong: bool) -
     wrong = [v for v, e in zip(seen, errors, strict=True) if e > 1 and _stays(bench, v)]
     findings = (_finding(bench, wrong[0], len(wrong), len(seen), gradient_wrong),) if wrong else ()
     worst = max(errors, default=0.0)
-    summary = f"{len(seen)} losses compared; largest difference {worst:.1e} of what is allowed"
+    summary = (
+        f"{len(seen)} losses compared; largest difference {worst:.1e} of what is allowed"
+        if seen
+        else "no loss could be compared"
+    )
     verdict: Verdict = "refuted" if findings else "verified" if seen else "inconclusive"
     return Evidence("loss", "tested", verdict, summary, findings, {"cases": float(len(seen)), "worst": worst})
 
