@@ -11,7 +11,7 @@ import numpy as np
 
 from bptt_verify.check import Arrays
 from bptt_verify.errors import UsageError
-from bptt_verify.language import outward
+from bptt_verify.language import Recurrence, outward
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ def adapted(fn: Any, known: Mapping[str, Any] | None) -> Adapted:
     UsageError
         If ``fn`` is not callable, or requires an argument that cannot be sent.
     """
+    if isinstance(fn, Recurrence):
+        raise UsageError(f"fn={fn.name}, a recurrence; expected a function first, and then the recurrence.")
     if not callable(fn):
         raise UsageError(f"fn={fn!r:.60}; expected a function fn(**arrays) -> (loss, grads).")
     try:

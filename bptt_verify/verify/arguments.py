@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from bptt_verify.check import Case, Problem
+from bptt_verify.check import Arrays, Case, Problem
 from bptt_verify.errors import UsageError
 from bptt_verify.language import MASK, Recurrence
 from bptt_verify.verify.adapters import Adapted, adapted
 from bptt_verify.verify.adapting import AdaptedFunction
-from bptt_verify.verify.diagnosis import returned
+from bptt_verify.verify.cases import batch_axes
 from bptt_verify.verify.problems import Reduction
 
 
@@ -60,19 +60,31 @@ def known_arrays(rec: Recurrence) -> dict[str, None]:
     return dict.fromkeys(names)
 
 
-def other_sizes(rec: Recurrence, fn: Adapted, cases: Sequence[Case]) -> tuple[str, ...]:
-    """A note on ``with_sizes``, where all that the function does is fail, or return other shapes."""
-    if rec.fixed or not cases or any(_has_a_shape(rec, fn, c) for c in cases):
+def other_forms(rec: Recurrence, fn: Adapted, cases: Sequence[Case]) -> tuple[str, ...]:
+    """A note on what helps a function that fails on every input, or returns other shapes."""
+    if not cases or any(_fits(rec, fn, c.arrays) for c in cases):
         return ()
+    axes = batch_axes(rec)
+    single = ({k: np.take(v, 0, axes[k]) if k in axes else v for k, v in c.arrays.items()} for c in cases)
+    if not isinstance(fn.function, AdaptedFunction) and all(_fits(rec, fn, a) for a in single):
+        return ("the function runs on single sequences (T, …): check adapt(fn, layout='sequence')",)
     sizes = "".join(f", {w}=…" for w in dict.fromkeys(w for d in rec.declarations.values() for w in d.sizes))
-    return (f"if the function is written for certain sizes, check it against with_sizes({rec.name}{sizes})",)
+    fixed = f"if the function is written for certain sizes, check it against with_sizes({rec.name}{sizes})"
+    return () if rec.fixed else (fixed,)
 
 
-def _has_a_shape(rec: Recurrence, fn: Adapted, case: Case) -> bool:
-    """Whether the function returns the gradient of some matrix in its shape."""
-    found = returned(fn, case.arrays)
+def _fits(rec: Recurrence, fn: Adapted, arrays: Arrays) -> bool:
+    """Whether the function runs; and gives, where it names gradients, one of a matrix in its shape."""
+    try:
+        with np.errstate(all="ignore"):
+            returned = fn({k: v.copy() for k, v in arrays.items()})
+    except Exception:  # whatever a foreign function raises
+        return False
+    if not isinstance(returned, Sequence) or len(returned) != 2 or not isinstance(returned[1], Mapping):
+        return True
     matrices = [p for p, words in rec.params.items() if len(words) == 2] or list(rec.params)
-    return found is not None and any(p in found[1] for p in matrices)
+    given = [np.shape(returned[1][p]) == arrays[p].shape for p in matrices if p in returned[1]]
+    return any(given) or not given
 
 
 def not_sent(rec: Recurrence, fn: Adapted, reduction: Reduction) -> tuple[str, ...]:

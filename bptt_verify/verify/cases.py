@@ -56,6 +56,11 @@ def least_sizes(rec: Recurrence) -> dict[str, int]:
     return {w: 2 if w in classes else 1 for w in found}
 
 
+def batch_axes(rec: Recurrence) -> dict[str, int]:
+    """Which axis of an array counts the sequences."""
+    return {**dict.fromkeys((*rec.inputs, *rec.targets, "weights"), 1), **dict.fromkeys(rec.initial, 0)}
+
+
 def recurrence_cases(
     rec: Recurrence,
     rng: np.random.Generator,

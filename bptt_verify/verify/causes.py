@@ -14,6 +14,7 @@ from bptt_verify.oracle import Truncation
 from bptt_verify.verify.adapters import Adapted
 from bptt_verify.verify.adapting import AdaptedFunction
 from bptt_verify.verify.afterwards import changed_afterwards, clipped_inside_named
+from bptt_verify.verify.cases import batch_axes
 from bptt_verify.verify.combinations import two_mistakes
 from bptt_verify.verify.diagnosis import Call, calls_of, diagnosis, fits, one_mistake
 from bptt_verify.verify.feedbacks import feedback_named
@@ -97,7 +98,7 @@ def _single_calls(rec: Recurrence, fn: Adapted, calls: Sequence[Call]) -> list[C
     """The same inputs, one sequence at a time, where the function is called so: it may clip each, say."""
     if not isinstance(fn.function, AdaptedFunction) or fn.function.layout != "sequence":
         return []
-    axes = {**dict.fromkeys((*rec.inputs, *rec.targets, "weights"), 1), **dict.fromkeys(rec.initial, 0)}
+    axes = batch_axes(rec)
     single = [
         {k: np.take(v, [b], axes[k]) if k in axes else v for k, v in c.arrays.items()}
         for c in calls

@@ -13,7 +13,7 @@ from bptt_verify.errors import CheckFailedError, UsageError
 from bptt_verify.language import Recurrence, with_feedback
 from bptt_verify.verdict import Evidence, Report, combine
 from bptt_verify.verify.adapters import Adapted, adapted
-from bptt_verify.verify.arguments import drawn_once, meant, not_sent, other_sizes, seeded
+from bptt_verify.verify.arguments import drawn_once, meant, not_sent, other_forms, seeded
 from bptt_verify.verify.causes import gradient_cause
 from bptt_verify.verify.plaincauses import plain_cause
 from bptt_verify.verify.plainlosses import loss_problem
@@ -86,7 +86,7 @@ def check_gradient(
     if combine(e.verdict for e in evidence) != "refuted":
         return Report(title, evidence, None, notes, seed)
     if isinstance(against, Recurrence) and inputs is None:
-        notes = (*notes, *other_sizes(against, wrapped, cases))
+        notes = (*notes, *other_forms(against, wrapped, cases))
     subject = Subject(fn, wrapped, against, inputs, reduction, seed)
 
     def cause() -> str | None:

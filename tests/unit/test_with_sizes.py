@@ -88,6 +88,17 @@ def test_a_function_that_fails_everywhere_is_told_of_them():
     assert not any("with_sizes" in n for n in told)
 
 
+def test_a_function_of_one_sequence_is_told_of_the_layout():
+    def one_sequence(x, W_hx, W_hh, b_h, h0, **others):
+        h = [h0]
+        for row in x:
+            h.append(np.tanh(W_hx @ row + W_hh @ h[-1] + b_h))
+        return 0.0, h[0], h[1]
+
+    notes = bv.check_gradient(one_sequence, ELMAN, rng=0).notes
+    assert any("runs on single sequences (T, …): check adapt(fn, layout='sequence')" in n for n in notes)
+
+
 @pytest.mark.parametrize(
     ("rec", "sizes", "said"),
     [
@@ -102,3 +113,8 @@ def test_a_function_that_fails_everywhere_is_told_of_them():
 def test_what_no_size_can_be_is_refused(rec, sizes, said):
     with pytest.raises(bv.UsageError, match=said):
         bv.with_sizes(rec, **sizes)
+
+
+def test_a_recurrence_in_the_place_of_the_function_is_refused():
+    with pytest.raises(bv.UsageError, match="fn=elman, a recurrence; expected a function first"):
+        bv.check_gradient(ELMAN, bv.generate(ELMAN).loss_and_grad)
