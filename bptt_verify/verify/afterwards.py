@@ -24,7 +24,13 @@ def changed_afterwards(rec: Recurrence, right: Program, calls: Sequence[Call]) -
     if not wrong:
         return None
     found, truths = [c.grads for c, _ in wrong], [truth for _, truth in wrong]
-    return zero(found, truths) or clipped(found, truths) or penalised(rec, pairs) or coarse(found, truths)
+    return (
+        zero(found, truths)
+        or turned(found, truths)
+        or clipped(found, truths)
+        or penalised(rec, pairs)
+        or coarse(found, truths)
+    )
 
 
 def zero(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | None:
@@ -39,6 +45,16 @@ def zero(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | None:
         if whole
         else f"the gradient of {', '.join(wrong)} is zero [zero]"
     )
+
+
+def turned(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | None:
+    """Whether all that is wrong is transposed: between equal sizes no shape tells."""
+    pairs = [(k, f[k], t[k]) for f, t in zip(found, truth, strict=True) for k in f if k in t]
+    wrong = [(k, f, t) for k, f, t in pairs if not close(f, t)]
+    if not all(f.ndim == 2 and close(f, t.T) for _, f, t in wrong):
+        return None
+    named = ", ".join(sorted({k for k, _, _ in wrong}))
+    return f"the gradient of {named} is transposed where its two sizes are equal [transposed]"
 
 
 def clipped(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | None:

@@ -1,9 +1,9 @@
 """Telling inputs for a recurrence.
 
-The inputs decide what is caught. Those drawn here have distinct sizes for every axis, T from 1 to 60,
-more than one sequence, a non-zero initial state, uneven, zero and negative weights, a vanishing, a
-saturated and a growing regime, gradients large enough to meet a clip, and other parameters on the same
-series.
+The inputs decide what is caught. Those drawn here have distinct sizes for every axis, and once equal
+ones, T from 1 to 60, more than one sequence, a non-zero initial state, uneven, zero and negative weights,
+a vanishing, a saturated and a growing regime, gradients large enough to meet a clip, and other parameters
+on the same series.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Regime:
     """How one case is drawn: its length, its batch, the gain of the matrices, the size of the loss.
 
     Where ``size`` is not 1, real targets have that size, and weights are that large, signed, and some zero.
+    Where ``equal`` is set, every axis has that length, but for T and B; else no two have the same.
     """
 
     name: str
@@ -32,12 +33,15 @@ class Regime:
     batch: int
     gain: float
     size: float = 1.0
+    equal: int | None = None
 
 
+EQUAL = 3
 REGIMES = (
     Regime("one step", 1, 1, 1.0),
     Regime("two steps", 2, 1, 1.0),
     Regime("batch", 5, 3, 1.0),
+    Regime("equal sizes", 4, EQUAL, 1.0, equal=EQUAL),
     Regime("vanishing", 12, 2, 0.15),
     Regime("saturated", 6, 2, 3.0),
     Regime("growing", 9, 2, 1.7),
@@ -67,19 +71,18 @@ def recurrence_cases(
     regimes: tuple[Regime, ...] = REGIMES,
     sizes: Mapping[str, int] | None = None,
 ) -> Iterator[Case]:
-    """Telling inputs for a recurrence, with these sizes, or distinct ones; and with those that are fixed.
+    """Telling inputs for a recurrence, with these sizes or those of the regimes; what is fixed stays.
 
     A case in which the loss is not finite (a logarithm or a root of a random number, say) is drawn
     anew, with smaller and with positive numbers; if that never helps the last draw is kept.
     """
-    if sizes is None:
-        words = {w for d in rec.declarations.values() for w in d.sizes}
-        sizes = {w: k + 2 for k, w in enumerate(sorted(words))}
-    sizes = {**sizes, **rec.fixed}
+    words = sorted({w for d in rec.declarations.values() for w in d.sizes})
     for regime in dict.fromkeys(at_fixed(rec, r) for r in regimes):
+        own = sizes or {w: regime.equal or k + 2 for k, w in enumerate(words)}
+        lengths = {**own, **rec.fixed}
         arrays: dict[str, Array] = {}
         for attempt in range(ATTEMPTS):
-            arrays = _drawn(rec, rng, regime, sizes, attempt)
+            arrays = _drawn(rec, rng, regime, lengths, attempt)
             with np.errstate(all="ignore"):
                 values = evaluate(rec.program, arrays)
             if np.isfinite(values[dict(rec.program.results)["loss"]]):

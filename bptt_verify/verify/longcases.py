@@ -12,7 +12,14 @@ from bptt_verify.language import Recurrence
 from bptt_verify.oracle import TruncatedLoss, Truncation
 from bptt_verify.verify.cases import REGIMES, Regime, recurrence_cases
 
-ORDINARY = ("one step", "batch", "vanishing", "growing", "large")  # regimes that are drawn as well
+ORDINARY = (
+    "one step",
+    "batch",
+    "equal sizes",
+    "vanishing",
+    "growing",
+    "large",
+)  # regimes that are drawn as well
 LONG, VERY_LONG = 30, 100  # reaches beyond which fewer and shorter cases are drawn
 GAINS = (0.9, 1.1, 1.4, 2.0)  # of the matrices of the cases among which the one that remembers is chosen
 QUIET, LOUD = 0.3, 3.0  # factors on the inputs, and on the vectors among the parameters

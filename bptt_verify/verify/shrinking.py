@@ -13,7 +13,7 @@ from bptt_verify.language import Recurrence, outward
 from bptt_verify.program import BATCH
 from bptt_verify.verdict import combine
 from bptt_verify.verify.adapters import Adapted
-from bptt_verify.verify.cases import REGIMES, Regime, least_sizes, recurrence_cases
+from bptt_verify.verify.cases import EQUAL, REGIMES, Regime, least_sizes, recurrence_cases
 from bptt_verify.verify.diagnosis import agree, calls_of, close, gradients, returned
 from bptt_verify.verify.problems import Reduction, recurrence_problem
 from bptt_verify.verify.wrongmodels import is_single, loss, same_loss
@@ -71,8 +71,10 @@ def smallest_failing(
     """
     if not isinstance(reduction, str):
         return None
-    search = _Search(rec, fn, reduction, seed, raises)
-    for regime in (ORDINARY, LARGE):
+    least = least_sizes(rec)
+    distinct, equal = {w: n + 1 + k for k, (w, n) in enumerate(least.items())}, dict.fromkeys(least, EQUAL)
+    for regime, sizes in ((ORDINARY, distinct), (LARGE, distinct), (ORDINARY, equal)):
+        search = _Search(rec, fn, reduction, seed, raises, sizes | dict(rec.fixed))
         found = search.shrunk(regime)
         if found is not None and search.confirmed(found[1]):
             sizes, case = found
@@ -85,12 +87,13 @@ def smallest_failing(
 class _Search:
     """One function, and what is tried on it."""
 
-    def __init__(self, rec: Recurrence, fn: Adapted, reduction: Reduction, seed: int, raises: bool) -> None:
+    def __init__(
+        self, rec: Recurrence, fn: Adapted, reduction: Reduction, seed: int, raises: bool,
+        usual: Mapping[str, int],
+    ) -> None:  # fmt: skip
         self.rec, self.fn, self.reduction, self.seed, self.raises = rec, fn, reduction, seed, raises
+        self.usual, self.least = usual, least_sizes(rec)
         self.right = adjoint(rec.program)
-        least = least_sizes(rec)
-        self.usual = {w: n + 1 + k for k, (w, n) in enumerate(least.items())} | dict(rec.fixed)
-        self.least = least
 
     def shrunk(self, regime: Regime) -> tuple[dict[str, int], Case] | None:
         """The smallest T, then B, then each size, one after the other."""

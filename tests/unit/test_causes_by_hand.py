@@ -126,3 +126,19 @@ def test_rows_of_repeated_classes_are_named(write, said):
 
 def test_rows_that_are_all_added_are_right():
     assert bv.check_gradient(classes(added_at), bv.cells.elman_charlm, rng=0).verdict == "verified"
+
+
+@pytest.mark.parametrize(("block", "axes"), [("W_hx", "nd"), ("h0", "Bn")])
+def test_what_is_wrong_between_equal_sizes_only_is_found(block, axes):
+    right = bv.generate(bv.cells.elman).loss_and_grad
+
+    def loss_and_grad(**arrays):
+        loss, grads = right(**arrays)
+        rows, columns = grads[block].shape
+        return loss, {**grads, **({block: grads[block].T.copy()} if rows == columns else {})}
+
+    report = bv.check_gradient(loss_and_grad, bv.cells.elman, rng=0)
+    assert {f.block for f in report.findings} == {block}
+    assert report.cause == f"the gradient of {block} is transposed where its two sizes are equal [transposed]"
+    sizes = dict(part.split("=") for part in report.smallest.split(", "))
+    assert sizes[axes[0]] == sizes[axes[1]] != "1"
