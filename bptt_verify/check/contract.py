@@ -246,10 +246,15 @@ def _misfits(problem: Problem, case: Case, result: Result) -> Found:
     found: Found = []
     known = sizes(case.arrays, problem.steps(case.arrays) if problem.steps else None)
     unknown = [k for k in result.grads if k not in problem.blocks]
+    if not any(b in result.grads for b in problem.blocks) and not problem.required:
+        named, keys = ", ".join(problem.blocks), sorted(result.grads)
+        found.append(
+            _found("missing", f"no gradient of any of {named} is returned; the keys are {keys}", case)
+        )
     for b in problem.blocks:
         if b not in result.grads:
-            if b in problem.required:
-                near = nearest(b, unknown)
+            near = nearest(b, unknown)
+            if b in problem.required or (near and not problem.required):  # what is expected; or a slip
                 hint = f"; is it the key {near!r}?" if near else ""
                 text = f"no gradient of {b} is returned; the keys are {sorted(result.grads)}{hint}"
                 found.append(_found("missing", text, case, b))

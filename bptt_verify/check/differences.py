@@ -142,7 +142,8 @@ def _evidence(problem: Problem, looks: list[Look]) -> Evidence:
     wrong = {k.block: k for k in reversed(looks) if k.state == "wrong"}
     findings = tuple(_finding(k) for k in wrong.values())
     told = {k.block for k in looks if k.state != "unclear"}
-    verdict: Verdict = "verified" if set(problem.required) <= told else "inconclusive"
+    needed = set(problem.required) or {k.block for k in looks}
+    verdict: Verdict = "verified" if needed and needed <= told else "inconclusive"
     unclear = sum(k.state == "unclear" for k in looks)
     share = unclear / len(looks) if looks else 1.0
     worst = max((k.error for k in looks if k.state == "right" and np.isfinite(k.error)), default=0.0)

@@ -187,7 +187,8 @@ def _evidence(problem: Problem, looks: list[Look]) -> Evidence:
     wrong = {k.block: k for k in reversed(looks) if k.remainder.outcome == "wrong"}
     told = {k.block for k in looks if k.remainder.outcome != "unclear"}
     findings = tuple(_finding(k) for k in wrong.values())
-    verdict: Verdict = "verified" if set(problem.required) <= told else "inconclusive"
+    needed = set(problem.required) or {k.block for k in looks}
+    verdict: Verdict = "verified" if needed and needed <= told else "inconclusive"
     rates = [k.remainder.rate for k in looks if k.remainder.outcome == "right"]
     lowest = float(np.nanmin([*rates, np.inf]))
     count = sum(k.remainder.outcome != "unclear" for k in looks)

@@ -72,7 +72,7 @@ class Against(Protocol):
 
 def against_of(
     against: Any, inputs: Any, estimator: Any, feedback: str | None, reduction: Any,
-    limits: Mapping[str, int | None],
+    limits: Mapping[str, int | None], wrt: Sequence[str] | None = None,
 ) -> Against:  # fmt: skip
     """What the arguments of ``gradient_test`` mean.
 
@@ -85,6 +85,8 @@ def against_of(
     if not isinstance(reduction, str):
         raise UsageError(f"reduction={reduction!r:.60}; expected 'mean' or 'sum', since T and B are drawn.")
     if isinstance(against, Recurrence):
+        if wrt is not None:
+            raise UsageError(f"wrt={wrt!r:.60} with a recurrence; expected it with a loss function.")
         rec = with_feedback(against, feedback)
         return _of_recurrence(rec, inputs, estimator, reduction, given)
     refuse_with_loss(against, reduction, estimator=estimator, feedback=feedback, **given)
@@ -93,7 +95,7 @@ def against_of(
             f"inputs={inputs!r:.60}; expected a function of a numpy Generator that returns a dict of arrays, "
             "or a Hypothesis strategy of such dicts, since a loss function does not say what it takes."
         )
-    return OfLoss(against, inputs)
+    return OfLoss(against, inputs, wrt)
 
 
 def _of_recurrence(

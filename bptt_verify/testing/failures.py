@@ -104,7 +104,8 @@ def _checked(fn: Any, against: Against, lines: list[str], seed: int) -> str:
     """The script that ends with the check which fits."""
     options: dict[str, Any] = {"inputs": Name("arrays"), "rng": seed}
     match against:
-        case OfLoss(loss):
+        case OfLoss(loss, wrt=wrt):
+            options |= {"wrt": None if wrt is None else tuple(wrt)}
             return script(fn, place_of_reference(loss), lines, options)
         case OfRecurrence(rec, estimator=Full()):
             mode = rec.mode if rec.feedback else None

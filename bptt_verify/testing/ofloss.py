@@ -34,10 +34,13 @@ class OfLoss:
     ----------
     loss : callable
     inputs : callable, or SearchStrategy
+    wrt : sequence of str, optional
+        As of ``check_gradient``.
     """
 
     loss: Callable[..., Any]
     inputs: Any
+    wrt: Sequence[str] | None = None
 
     @property
     def title(self) -> str:
@@ -63,7 +66,7 @@ class OfLoss:
         """The function with the arrays that it takes."""
         made = adapted(fn, None)
         if not isinstance(self.inputs, SearchStrategy):
-            loss_problem(fn, self.loss, self.inputs)
+            loss_problem(fn, self.loss, self.inputs, self.wrt)
         return made
 
     def case(self, example: Inputs) -> Case:
@@ -76,7 +79,7 @@ class OfLoss:
         if len(cases) == 1 and reference.failure(cases[0].arrays):
             return Problem(f"the gradient of {reference.name}", (), (), reference, lambda rng: cases)
         rng = np.random.default_rng(0)
-        made = [loss_problem(fn.function, self.loss, c.arrays) for c in cases]
+        made = [loss_problem(fn.function, self.loss, c.arrays, self.wrt) for c in cases]
         checked = [replace(k, name=c.name) for c, p in zip(cases, made, strict=True) for k in p.draw(rng)]
         return replace(made[0], draw=lambda rng: checked)
 

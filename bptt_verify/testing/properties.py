@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
@@ -47,6 +47,7 @@ def gradient_test(
     estimator: Estimator | None = None,
     feedback: str | None = None,
     reduction: Reduction = "mean",
+    wrt: Sequence[str] | None = None,
     max_examples: int | None = None,
     max_steps: int | None = None,
     max_batch: int | None = None,
@@ -66,9 +67,8 @@ def gradient_test(
         The equations; or any ``loss(**arrays)`` of real arrays, then with ``inputs``.
     inputs : callable, or SearchStrategy
         For a loss function: a function of a numpy Generator that returns a dict of arrays, whose sizes may
-        vary, or a Hypothesis strategy of such dicts. Every floating-point array is a block whose gradient is
-        expected. Hypothesis shrinks what its strategy drew; of a function the least that other seeds draw is
-        looked for.
+        vary, or a Hypothesis strategy of such dicts. Hypothesis shrinks what its strategy drew; of a function
+        the least that other seeds draw is looked for.
     estimator : Full, Window, Chunks or Randomized, optional
         What the gradient of a recurrence should be: truncated, judged by the rules of ``check_truncated``; or
         random, where the function takes ``xi`` or ``keep``: then gates are drawn, and each outcome is judged
@@ -77,6 +77,8 @@ def gradient_test(
         What a Feedback of the recurrence is fed.
     reduction : {"mean", "sum"}
         The weights of the loss terms that a function without the argument ``weights`` uses.
+    wrt : sequence of str, optional
+        As of ``check_gradient``: with a loss function, the arrays whose gradient is expected.
     max_examples : int, optional
         As of the Hypothesis profile, if left out.
     max_steps, max_batch, max_size : int, optional
@@ -96,7 +98,7 @@ def gradient_test(
         takes no gates.
     """
     limits = {"max_steps": max_steps, "max_batch": max_batch, "max_size": max_size}
-    what = against_of(against, inputs, estimator, feedback, reduction, limits)
+    what = against_of(against, inputs, estimator, feedback, reduction, limits, wrt)
     if max_examples is not None:
         count("max_examples", max_examples)
 

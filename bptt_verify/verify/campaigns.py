@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from os import PathLike
@@ -107,6 +107,7 @@ def campaign(
     path: str | PathLike[str] | None = None,
     reduction: Reduction = "mean",
     feedback: str | None = None,
+    wrt: Sequence[str] | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Campaign:
     """Check a gradient function on many drawn problems, each by itself.
@@ -131,7 +132,7 @@ def campaign(
         be pickled, and so does a loss with its inputs. The executor is not shut down.
     path : path, optional
         A file to which results are appended (a line of JSON each); what is there is not run again.
-    reduction, feedback
+    reduction, feedback, wrt
         As for ``check_gradient``.
     progress : callable, optional
         ``progress(done, total)`` after each example.
@@ -147,7 +148,7 @@ def campaign(
         If an argument is not as described, the function cannot be sent to the workers, or the file belongs to
         another campaign.
     """
-    task = task_of(subject, against, inputs, estimator, seed, reduction, feedback)
+    task = task_of(subject, against, inputs, estimator, seed, reduction, feedback, wrt)
     numbers = _numbers(examples)
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise UsageError(f"executor={executor!r:.60}; expected a concurrent.futures.Executor.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ def check_gradient(
     rng: int | np.random.Generator | None = None,
     reduction: Reduction = "mean",
     feedback: str | None = None,
+    wrt: Sequence[str] | None = None,
 ) -> Report:
     """Check a gradient function against a recurrence, or against a loss function.
 
@@ -42,14 +43,18 @@ def check_gradient(
         The equations; or any ``loss(**arrays)`` of real arrays.
     inputs : dict of arrays, or function of a Generator returning one, optional
         With a recurrence, replaces the inputs the library draws. With a loss function, required; every
-        floating-point array in it is a block whose gradient is expected, but for ``weights`` of shape (T, B)
-        that both functions take. Sizes may differ from draw to draw.
+        floating-point array in it is a block whose gradient can be compared. Sizes may differ from draw to
+        draw.
     rng : int or Generator, optional
         Seed of everything random; fresh if left out, and printed in the report.
     reduction : {"mean", "sum"} or array (T, B)
         The weights of the loss terms that a function without the argument ``weights`` uses.
     feedback : {"free", "teacher", "scheduled"}, optional
         What a Feedback of the recurrence is fed (claim T11); a scheduled function takes ``mask``, (T, B).
+    wrt : sequence of str, optional
+        With a loss function, the arrays whose gradient is expected. If left out, those that are returned are
+        compared, and a note names the others: nothing tells parameters from data. (Of a recurrence the
+        gradient of every parameter is expected.)
 
     Returns
     -------
@@ -64,6 +69,8 @@ def check_gradient(
     """
     seed, generator = seeded(rng)
     if isinstance(against, Recurrence):
+        if wrt is not None:
+            raise UsageError(f"wrt={wrt!r:.60} with a recurrence; expected it with a loss function.")
         against = with_feedback(against, feedback)
         wrapped = meant(fn, against, reduction)
         problem = recurrence_problem(against, wrapped, inputs, reduction)
@@ -73,7 +80,7 @@ def check_gradient(
                 f"feedback={feedback!r:.40} with a loss function; expected a Recurrence with a Feedback."
             )
         wrapped = adapted(fn, None)
-        problem = loss_problem(fn, against, inputs)
+        problem = loss_problem(fn, against, inputs, wrt)
     else:
         raise UsageError(f"against={against!r:.60}; expected a Recurrence or a loss function loss(**arrays).")
     problem, cases = drawn_once(problem, generator)
@@ -87,7 +94,7 @@ def check_gradient(
         return Report(title, evidence, None, notes, seed)
     if isinstance(against, Recurrence) and inputs is None:
         notes = (*notes, *other_forms(against, wrapped, cases))
-    subject = Subject(fn, wrapped, against, inputs, reduction, seed)
+    subject = Subject(fn, wrapped, against, inputs, reduction, seed, wrt)
 
     def cause() -> str | None:
         if isinstance(against, Recurrence):
@@ -105,6 +112,7 @@ def assert_gradient(
     rng: int | np.random.Generator | None = None,
     reduction: Reduction = "mean",
     feedback: str | None = None,
+    wrt: Sequence[str] | None = None,
 ) -> Report:
     """As ``check_gradient``; raises unless the verdict is ``"verified"``.
 
@@ -113,7 +121,9 @@ def assert_gradient(
     CheckFailedError
         With the whole report as its message.
     """
-    report = check_gradient(fn, against, inputs=inputs, rng=rng, reduction=reduction, feedback=feedback)
+    report = check_gradient(
+        fn, against, inputs=inputs, rng=rng, reduction=reduction, feedback=feedback, wrt=wrt
+    )
     if report.verdict != "verified":
         raise CheckFailedError(report)
     return report

@@ -47,6 +47,7 @@ class Task:
     seed : int
     estimator : Full, Window, Chunks or Randomized
     inputs : callable, optional
+    wrt : tuple of str, optional
     """
 
     fn: Callable[..., Any] | None
@@ -55,6 +56,7 @@ class Task:
     seed: int
     estimator: Estimator = FULL
     inputs: Callable[[np.random.Generator], Any] | None = None
+    wrt: tuple[str, ...] | None = None
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -181,4 +183,4 @@ def _checked(task: Task, arrays: Mapping[str, Any], rng: int) -> Report:
             return check_outcome(fn, against, estimator, arrays, rng=rng, reduction=task.reduction)
         case Window() | Chunks() as estimator if isinstance(against, Recurrence):
             return check_truncated(fn, against, estimator, inputs=arrays, rng=rng, reduction=task.reduction)
-    return check_gradient(fn, against, inputs=arrays, rng=rng, reduction=task.reduction)
+    return check_gradient(fn, against, inputs=arrays, rng=rng, reduction=task.reduction, wrt=task.wrt)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,8 +66,13 @@ class PlainLoss:
         return None
 
 
-def loss_problem(fn: Callable[..., Any], loss: Callable[..., Any], inputs: Inputs) -> Problem:
+def loss_problem(
+    fn: Callable[..., Any], loss: Callable[..., Any], inputs: Inputs, wrt: Sequence[str] | None = None
+) -> Problem:
     """The Problem of a function that should compute the gradient of a plain loss function.
+
+    ``wrt`` names the arrays whose gradient is expected. Nothing tells parameters from data where it is left
+    out: what is returned is then compared, and what is not is said.
 
     An array ``weights`` of shape (T, B) that both take, beside another array that begins with (T, B), is
     what it is for a recurrence: the weights of the loss terms, whose gradient need not be provided.
@@ -75,7 +80,8 @@ def loss_problem(fn: Callable[..., Any], loss: Callable[..., Any], inputs: Input
     Raises
     ------
     UsageError
-        If there are no inputs, no floating-point array among them, or the loss fails on all of them.
+        If there are no inputs, no floating-point array among them, or the loss fails on all of them; or
+        ``wrt`` names none of them.
     """
     if inputs is None:
         raise UsageError(
@@ -93,6 +99,7 @@ def loss_problem(fn: Callable[..., Any], loss: Callable[..., Any], inputs: Input
         raise UsageError(
             f"inputs: {', '.join(first)} are all integers; expected at least one floating-point array."
         )
+    required = _expected(wrt, real)
     reference = PlainLoss(loss, first)
     failures = [reference.failure(arrays) for arrays in firsts]
     if all(failures):
@@ -109,14 +116,26 @@ def loss_problem(fn: Callable[..., Any], loss: Callable[..., Any], inputs: Input
 
     return Problem(
         f"the gradient of {reference.name}",
-        required=tuple(k for k in real if not (timed and k == WEIGHTS)),
-        optional=(WEIGHTS,) if timed and WEIGHTS in real else (),
+        required=required,
+        optional=tuple(k for k in real if k not in required),
         loss=reference,
         rough=reference.rough,
         draw=draw,
         steps=(lambda arrays: len(arrays[WEIGHTS])) if stepped else None,
         at_step=_at_step if stepped else None,
     )
+
+
+def _expected(wrt: Sequence[str] | None, real: Sequence[str]) -> tuple[str, ...]:
+    """The arrays whose gradient is expected."""
+    if wrt is None:
+        return ()
+    if isinstance(wrt, str) or not all(isinstance(k, str) for k in wrt) or not wrt:
+        raise UsageError(f"wrt={wrt!r:.60}; expected a sequence of names, such as ('W', 'b').")
+    unknown = [k for k in wrt if k not in real]
+    if unknown:
+        raise UsageError(f"wrt: {unknown[0]!r} is no real array; expected names among {', '.join(real)}.")
+    return tuple(dict.fromkeys(wrt))
 
 
 def _arrays(arrays: Any) -> dict[str, Array]:

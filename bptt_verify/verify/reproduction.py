@@ -32,6 +32,7 @@ class Subject:
     inputs : as of ``check_gradient``
     reduction : as of ``check_gradient``
     seed : int or None
+    wrt : as of ``check_gradient``
     """
 
     fn: Any
@@ -40,6 +41,7 @@ class Subject:
     inputs: Inputs
     reduction: Reduction
     seed: int | None
+    wrt: Sequence[str] | None = None
 
 
 def reproduced(subject: Subject, problem: Problem, cases: Sequence[Case]) -> Reproduction:
@@ -69,6 +71,7 @@ def reproduced(subject: Subject, problem: Problem, cases: Sequence[Case]) -> Rep
 def _options(subject: Subject) -> dict[str, Any]:
     against, reduction = subject.against, subject.reduction
     return {
+        "wrt": None if subject.wrt is None else tuple(subject.wrt),
         "rng": subject.seed,
         "reduction": reduction if isinstance(reduction, str) and reduction != "mean" else None,
         "feedback": against.mode if isinstance(against, Recurrence) and against.feedback else None,

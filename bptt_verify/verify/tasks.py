@@ -21,7 +21,14 @@ from bptt_verify.verify.problems import Reduction, recurrence_problem
 
 
 def task_of(
-    subject: Any, against: Any, inputs: Any, estimator: Any, seed: Any, reduction: Reduction, feedback: Any
+    subject: Any,
+    against: Any,
+    inputs: Any,
+    estimator: Any,
+    seed: Any,
+    reduction: Reduction,
+    feedback: Any,
+    wrt: Any = None,
 ) -> Task:
     """The task, once everything fits together.
 
@@ -37,6 +44,8 @@ def task_of(
             raise UsageError("against= with a recurrence as subject; expected a function, or no against=.")
         subject, against = None, subject
     if isinstance(against, Recurrence):
+        if wrt is not None:
+            raise UsageError(f"wrt={wrt!r:.60} with a recurrence; expected it with a loss function.")
         return _of_recurrence(subject, against, inputs, estimator, int(seed), reduction, feedback)
     refuse_with_loss(against, reduction, estimator=estimator, feedback=feedback)
     if not callable(inputs):
@@ -45,8 +54,8 @@ def task_of(
             "since a loss function does not say what it takes."
         )
     adapted(subject, None)
-    loss_problem(subject, against, inputs)
-    return Task(subject, against, "mean", int(seed), inputs=inputs)
+    loss_problem(subject, against, inputs, wrt)
+    return Task(subject, against, "mean", int(seed), inputs=inputs, wrt=None if wrt is None else tuple(wrt))
 
 
 def refuse_with_loss(against: Any, reduction: Any, **others: Any) -> None:
@@ -111,7 +120,7 @@ def header_of(task: Task) -> dict[str, Any]:
     named = {"subject": task.title if task.fn is None else name_of(task.fn), "function": _source(task.fn)}
     if not isinstance(task.against, Recurrence):
         of = {"loss": name_of(task.against), "source": _source(task.against), "inputs": _source(task.inputs)}
-        return {**named, **of, "seed": task.seed}
+        return {**named, **of, "seed": task.seed, **({"wrt": list(task.wrt)} if task.wrt else {})}
     weights = task.reduction if isinstance(task.reduction, str) else np.asarray(task.reduction).tolist()
     truncated = {} if isinstance(task.estimator, Full) else {"estimator": str(task.estimator)}
     program = digest(task.against.program)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import bptt_verify as bv
+from bptt_verify.testing import gradient_test
 from bptt_verify.verify.blurring import Blurring, blurring
 from bptt_verify.verify.plainlosses import PlainLoss
 
@@ -162,8 +163,11 @@ def test_a_matrix_that_is_called_weights_is_a_block():
 
     inputs = {"x": np.ones((3, 2)) / 3, "weights": np.array([[0.1, 0.7], [0.3, -0.2]])}
     report = bv.check_gradient(fn, loss, inputs=inputs, rng=0)
+    assert report.notes == ("no gradient of weights is provided; not compared",)
+    report = bv.check_gradient(fn, loss, inputs=inputs, rng=0, wrt=("weights",))
     assert report.verdict == "refuted"
     assert "no gradient of weights is returned" in report.findings[0].what
+    assert "wrt=('weights',)" in report.script
 
 
 def test_a_state_that_runs_on_past_the_end_is_refuted():
@@ -509,3 +513,75 @@ def test_arrays_that_blur_go_through_numpy():
     out = np.empty((3, 4), complex)
     assert np.tanh(a, out=out) is out
     assert isinstance(np.einsum("ij->i", a), Blurring) and isinstance(np.sum(a), np.complexfloating)
+
+
+def given(rng):
+    shapes = {"W": (3, 2), "b": (3,), "x": (4, 2), "y": (4, 3)}
+    return {k: rng.normal(size=s) for k, s in shapes.items()}
+
+
+def returning(names):
+    """A right function that returns some gradients, under these names."""
+
+    def fn(**arrays):
+        loss, grads = saturated_gradient(**arrays)
+        return loss, {theirs: grads[ours] for theirs, ours in names.items()}
+
+    return fn
+
+
+def test_without_wrt_what_is_returned_is_compared_and_the_rest_is_said():
+    report = bv.check_gradient(returning({"W": "W", "b": "b"}), saturated_loss, inputs=given, rng=0)
+    assert report.verdict == "verified"
+    assert report.notes == tuple(f"no gradient of {k} is provided; not compared" for k in "xy")
+
+
+def test_with_wrt_a_forgotten_gradient_refutes():
+    fn = returning({"W": "W"})
+    assert bv.check_gradient(fn, saturated_loss, inputs=given, rng=0, wrt=["W"]).verdict == "verified"
+    report = bv.check_gradient(fn, saturated_loss, inputs=given, rng=0, wrt=["W", "b"])
+    assert [f.what.partition(";")[0] for f in report.findings] == ["no gradient of b is returned"]
+    with pytest.raises(bv.CheckFailedError, match="no gradient of b is returned"):
+        bv.assert_gradient(fn, saturated_loss, inputs=given, rng=0, wrt=["b"])
+    with pytest.raises(bv.CheckFailedError, match="no gradient of b is returned"):
+        gradient_test(saturated_loss, inputs=given, wrt=["b"], max_examples=3)(fn)()
+    assert bv.campaign(fn, saturated_loss, inputs=given, wrt=["b"], examples=2).verdict == "refuted"
+
+
+def test_a_misspelt_key_and_no_gradient_at_all_are_refuted():
+    near = {"weights_hh": "W", "b": "b"}
+
+    def loss(weights_hx, b, x, y):
+        return saturated_loss(weights_hx, b, x, y)
+
+    def fn(weights_hx, b, x, y):
+        value, grads = saturated_gradient(weights_hx, b, x, y)
+        return value, {theirs: grads[ours] for theirs, ours in near.items()}
+
+    def draw(rng):
+        arrays = given(rng)
+        return {"weights_hx": arrays.pop("W"), **arrays}
+
+    report = bv.check_gradient(fn, loss, inputs=draw, rng=0)
+    assert "is it the key 'weights_hh'?" in report.findings[0].what
+    report = bv.check_gradient(returning({}), saturated_loss, inputs=given, rng=0)
+    assert report.findings[0].what.startswith("no gradient of any of W, b, x, y is returned")
+
+
+@pytest.mark.parametrize(
+    ("wrt", "said"), [("W", "sequence of names"), ([], "sequence"), (["V"], "no real array")]
+)
+def test_what_wrt_cannot_be(wrt, said):
+    with pytest.raises(bv.UsageError, match=said):
+        bv.check_gradient(saturated_gradient, saturated_loss, inputs=given, wrt=wrt)
+
+
+def test_of_a_recurrence_every_gradient_is_expected():
+    fn = bv.generate(bv.cells.elman).loss_and_grad
+    for check in (
+        lambda: bv.check_gradient(fn, bv.cells.elman, wrt=["W_hh"]),
+        lambda: bv.campaign(fn, bv.cells.elman, wrt=["W_hh"]),
+        lambda: gradient_test(bv.cells.elman, wrt=["W_hh"]),
+    ):
+        with pytest.raises(bv.UsageError, match="with a recurrence; expected it with a loss function"):
+            check()
