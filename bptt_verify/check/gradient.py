@@ -45,7 +45,8 @@ def judge_gradient(
     seen = [kinks.surroundings(problem, c, rng) for c in cases]
     visits = [contract.visit(fn, problem, c, rng) for s in seen for c in (s.case, *s.sides)]
     precision = noise.working_precision([a for v in visits for a in v.returned])
-    methods, doubts = choose_methods(problem, [c for s in seen for c in s.told], rng)
+    given = [b for b in problem.blocks if b in problem.required or any(b in v.grads for v in visits)]
+    methods, doubts = choose_methods(problem, [c for s in seen for c in s.told], rng, given)
     bench = Bench(fn, problem, precision, methods, rng)
     evidence = [contract.contract_evidence(visits)]
     outcomes = _outcomes(bench, visits, {s.case.name for s in seen if s.sides})
@@ -68,14 +69,15 @@ def judge_gradient(
 
 
 def choose_methods(
-    problem: Problem, cases: Sequence[Case], rng: np.random.Generator
+    problem: Problem, cases: Sequence[Case], rng: np.random.Generator, blocks: Sequence[str] | None = None
 ) -> tuple[dict[str, Method], list[str]]:
     """Complex step for the blocks in which the loss is found to be analytic, else finite differences."""
+    blocks = problem.blocks if blocks is None else tuple(blocks)
     if problem.complex_only:
-        return dict.fromkeys(problem.blocks, "complex step"), []
-    votes: dict[str, set[reference.Analytic]] = {b: set() for b in problem.blocks}
+        return dict.fromkeys(blocks, "complex step"), []
+    votes: dict[str, set[reference.Analytic]] = {b: set() for b in blocks}
     for case in cases:
-        for block, vote in reference.analytic(problem.loss, case.arrays, problem.blocks, rng).items():
+        for block, vote in reference.analytic(problem.loss, case.arrays, blocks, rng).items():
             votes[block].add(vote)
     some = any("yes" in v and "no" not in v for v in votes.values())
     methods: dict[str, Method] = {}
