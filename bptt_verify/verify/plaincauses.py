@@ -22,10 +22,10 @@ def plain_cause(fn: Adapted, problem: Problem, cases: Sequence[Case], rng: np.ra
     """
     small = [c.arrays for c in cases if sum(np.size(c.arrays[b]) for b in problem.blocks) <= ELEMENTS]
     pairs = [(arrays, found) for arrays in small if (found := called(fn, arrays)) is not None]
-    methods, _ = choose_methods(problem, cases, rng)
+    blocks = [b for b in problem.blocks if all(b in found for _, found in pairs)]
+    methods, _ = choose_methods(problem, cases, rng, blocks)
     if not pairs or any(m != "complex step" for m in methods.values()):
         return None
-    blocks = [b for b in problem.blocks if all(b in found for _, found in pairs)]
     truths = [{b: complex_gradient(problem.loss, arrays, b) for b in blocks} for arrays, _ in pairs]
     seen = [(found, truth) for (_, found), truth in zip(pairs, truths, strict=True)]
     wrong = {b for found, truth in seen for b in blocks if not close(found[b], truth[b])}

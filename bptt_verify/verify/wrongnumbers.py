@@ -36,7 +36,8 @@ def of_loss(
     telling = [c.arrays for c in problem.draw(rng)]
     right = _given(gradient) if gradient is not None else _by_complex_steps(problem, rng)
     remembered = Remembered(right)
-    first = {b: telling[0][b] for b in problem.blocks}
+    given = remembered(telling[0])[1]
+    first = {b: telling[0][b] for b in problem.blocks if b in given}
     wrong = tuple(
         Mistake(name, text, partial(_changed, remembered, change)) for name, text, change in changes(first)
     )

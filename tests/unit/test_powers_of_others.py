@@ -261,3 +261,16 @@ def test_wrong_use_is_an_error_that_says_what_to_do(arguments, more, message):
     with pytest.raises(bv.UsageError) as caught:
         bv.power(*arguments, rng=0, **more)
     assert message in str(caught.value)
+
+
+def test_mistakes_are_tried_in_the_gradients_that_the_right_function_returns():
+    def loss(W, x, y):
+        return 0.5 * np.sum((x @ W - y) ** 2)
+
+    def right(W, x, y):
+        return loss(W, x, y), {"W": x.T @ (x @ W - y)}
+
+    arrays = {"W": np.ones((2, 2)), "x": np.arange(6.0).reshape(3, 2), "y": np.zeros((3, 2))}
+    found = bv.power({"rtol": 1e-4, "atol": 1e-6, "eps": 1e-6}, loss, inputs=arrays, gradient=right, rng=0)
+    assert not found.missed and {"W is zero", "W transposed"} <= set(found.caught)
+    assert not any("x" in name for name in found.caught)
