@@ -56,6 +56,47 @@ def late_carry(program: Program) -> Iterator[Mutant]:
                 changed = rewritten(e, expr, (*e.operands, c))
                 text = f"{spelled(c)} is added to {e.name} after the slope, and not to {r.name} before it"
                 yield Mutant(f"{c.name} after the slope in {e.name}", text, with_equations(program, changed))
+                own = e.expr.xreplace({symbol(r): symbol(c)}) + symbol(r) - symbol(c)
+                changed = rewritten(e, own, (*e.operands, c))
+                text = (
+                    f"only {spelled(c)} is multiplied by the slope in {e.name}, not what the step adds to it"
+                )
+                yield Mutant(f"slope of {c.name} only in {e.name}", text, with_equations(program, changed))
+                yield from _slope_of_another_step(program, e, r, c)
+
+
+def _slope_of_another_step(program: Program, e: Pointwise, r: Ref, c: Ref) -> Iterator[Mutant]:
+    """What is carried meets the slope of the step from which it comes."""
+    carried = set(states(program))
+    for o in e.operands:
+        if o.name in carried and not o.shift:
+            later = e.expr.xreplace({symbol(r): symbol(c), symbol(o): symbol(replace(o, shift=1))})
+            expr = e.expr.xreplace({symbol(r): symbol(r) - symbol(c)}) + later
+            changed = rewritten(e, expr, (*e.operands, c, replace(o, shift=1)))
+            text = f"{spelled(c)} is multiplied by the slope of step t+1 in {e.name}, not by that of step t"
+            yield Mutant(
+                f"{c.name} with the slope of t+1 in {e.name}", text, with_equations(program, changed)
+            )
+
+
+def part_of_a_product(program: Program) -> Iterator[Mutant]:
+    """A sum pairs the adjoint with one factor of what the matrix was multiplied by: r h_{t-1} without r."""
+    late = {e.name for e in backward(program)}
+    for e in backward(program):
+        for r in e.operands if isinstance(e, Contract) else ():
+            made = program.equation.get(r.name)
+            if isinstance(made, Pointwise) and r.name not in late and made.expr.is_Mul:
+                for o in made.operands:
+                    if len(o.labels) == len(r.labels):
+                        taken = replace(o, labels=r.labels)
+                        changed = reading(e, {x: taken if x == r else x for x in e.operands})
+                        product = formula(made).partition(" = ")[2]
+                        text = f"{e.name} pairs δ_t with {spelled(taken)}, not with {product}"
+                        yield Mutant(
+                            f"{spelled(taken)} for {r.name} in {e.name}",
+                            text,
+                            with_equations(program, changed),
+                        )
 
 
 def wrong_direction(program: Program) -> Iterator[Mutant]:

@@ -6,7 +6,7 @@ A rule knows nothing of a cell; whether a mutant changes any number is found out
 
 from __future__ import annotations
 
-from bptt_verify.mutants import carrying, factors, feedback, paths, results, slips, sums
+from bptt_verify.mutants import carrying, factors, feedback, paths, results, slips, sums, wide
 from bptt_verify.mutants.mutant import Mutant, Rule
 from bptt_verify.program import Program
 
@@ -39,6 +39,16 @@ RARE: tuple[Rule, ...] = (
     slips.other_weight,
     slips.turned_gate,
     carrying.wrapped_index,
+    carrying.part_of_a_product,
+    wide.every_step_off,
+    wide.exchanged_adjoints,
+    wide.earlier_everywhere,
+    wide.lost_parameter,
+    wide.one_value_kept,
+    wide.other_input,
+    results.unfinished_initial,
+    results.copied_result,
+    paths.dropped_terms,
     carrying.carried_only,
     results.one_sum,
 )

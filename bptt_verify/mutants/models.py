@@ -16,7 +16,7 @@ import sympy as sp
 
 from bptt_verify.mutants.mutant import rewritten, states, with_equations, without
 from bptt_verify.mutants.results import alike, gates
-from bptt_verify.program import TIME, Contract, Equation, Pointwise, Program, spelled, symbol
+from bptt_verify.program import TIME, Contract, Equation, Pointwise, Program, Ref, spelled, symbol
 from bptt_verify.program.functions import relu, sigmoid
 from bptt_verify.program.surgery import reading
 
@@ -53,7 +53,7 @@ def models(program: Program) -> Iterator[Model]:
     """Every known other model of this forward program; those that differ in their arrays only come first."""
     for rule in (
         other_weights, other_series, no_initial, no_term, other_function, no_factor, complement,
-        turned_weight, older_state, exchanged_weights,
+        turned_weight, older_state, first_state, gate_bias, exchanged_weights,
     ):  # fmt: skip
         yield from rule(program)
 
@@ -260,6 +260,32 @@ def older_state(program: Program) -> Iterator[Model]:
                 yield Model(
                     f"{spelled(old)} for {spelled(r)} in {e.name}", text, with_equations(program, changed)
                 )
+
+
+def first_state(program: Program) -> Iterator[Model]:
+    """The initial state is read at every step, in place of the previous one."""
+    for name, start in states(program).items():
+        first, kept = Ref(start, program.labels(start)), f"{start}_kept"
+        copied = Pointwise(kept, program.labels(name), symbol(first), (first,))
+
+        def read(r: Ref, name: str = name, kept: str = kept) -> Ref:
+            return replace(r, name=kept, shift=0) if r.name == name and r.shift < 0 else r
+
+        changed = [reading(e, {r: read(r) for r in e.operands}) for e in program.equations]
+        text = f"reads {start} at every step, where the previous {name} belongs"
+        other = replace(program, equations=(copied, *changed))
+        yield Model(f"{start} at every step", text, other, returned=_without([start]))
+
+
+def gate_bias(program: Program) -> Iterator[Model]:
+    """A one is added to what a gate is applied to: the forget bias of some libraries."""
+    gated = {r.name for e in _sums(program) if e.expr.func is sigmoid for r in e.operands}
+    for e in _sums(program):
+        if e.name in gated:
+            changed = rewritten(e, e.expr + 1, e.operands)
+            yield Model(
+                f"1 added to {e.name}", f"adds 1 to {e.name}, a bias", with_equations(program, changed)
+            )
 
 
 def exchanged_weights(program: Program) -> Iterator[Model]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
 
 import sympy as sp
 
@@ -65,6 +66,19 @@ def without(e: Pointwise, gone: sp.Symbol, value: sp.Expr) -> Pointwise:
 def rewritten(e: Pointwise, expr: sp.Expr, operands: tuple[Ref, ...]) -> Pointwise:
     """The equation with another right-hand side."""
     return replace(e, expr=expr, operands=tuple(dict.fromkeys(r for r in operands if expr.has(symbol(r)))))
+
+
+def in_order(program: Program) -> Program | None:
+    """The program with each equation after those that it needs at its step; None if one needs itself."""
+    known = program.equation
+    needs = {
+        e.name: [r.name for r in e.operands if not r.shift and r.name in known] for e in program.equations
+    }
+    try:
+        names = tuple(TopologicalSorter(needs).static_order())
+    except CycleError:
+        return None
+    return replace(program, equations=tuple(known[n] for n in names))
 
 
 def text_of(e: Pointwise, part: sp.Expr) -> str:

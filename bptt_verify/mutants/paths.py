@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import combinations
 
 import sympy as sp
 
@@ -29,6 +30,8 @@ from bptt_verify.program import (
     formula,
     symbol,
 )
+
+MOST_TERMS = 5  # of sums whose parts are left out in every combination
 
 
 def detached_state(program: Program) -> Iterator[Mutant]:
@@ -76,6 +79,25 @@ def dropped_term(program: Program) -> Iterator[Mutant]:
                 yield Mutant(
                     f"dropped term {k + 1} of {e.name}",
                     text,
+                    with_equations(program, rewritten(e, rest, e.operands)),
+                )
+
+
+def dropped_terms(program: Program) -> Iterator[Mutant]:
+    """Some terms of a sum of cotangents are forgotten, two or more: all but one, say."""
+    for e in backward(program):
+        terms = sp.Add.make_args(e.expr) if isinstance(e, Pointwise) else ()
+        if not isinstance(e, Pointwise) or not 2 < len(terms) <= MOST_TERMS:
+            continue
+        for count in range(2, len(terms)):
+            for gone in combinations(terms, count):
+                rest = e.expr - sp.Add(*gone)
+                texts = " and ".join(text_of(e, t) for t in gone)
+                left = f"only {text_of(e, rest)} is followed" if count == len(terms) - 1 else ""
+                text = left or f"the paths through {texts} are forgotten"
+                yield Mutant(
+                    f"dropped terms of {e.name}: {texts}",
+                    f"{text} in {formula(e)}",
                     with_equations(program, rewritten(e, rest, e.operands)),
                 )
 

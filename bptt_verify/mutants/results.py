@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, permutations
 
 import sympy as sp
 
-from bptt_verify.mutants.mutant import Mutant, with_result
-from bptt_verify.program import TIME, Contract, Pointwise, Program, Ref, symbol
+from bptt_verify.mutants.mutant import Mutant, backward, with_result
+from bptt_verify.program import TIME, Array, Carry, Contract, Pointwise, Program, Ref, symbol
 from bptt_verify.program.names import free_name
 
 
@@ -61,6 +61,42 @@ def _parameters(program: Program, r: Ref) -> list[str]:
 def _exchanged(program: Program, places: Mapping[str, str]) -> Program:
     found = dict(program.results)
     return replace(program, results=tuple((k, found[places.get(k, k)]) for k, _ in program.results))
+
+
+def copied_result(program: Program) -> Iterator[Mutant]:
+    """The gradient of one parameter is returned for another one too."""
+    found = dict(program.results)
+    for group in alike(program):
+        for a, b in permutations(group, 2):
+            text = f"the gradient of {a} is returned for {b} too"
+            results = tuple((k, found[a] if k == b else v) for k, v in program.results)
+            yield Mutant(f"d{a} for d{b} only", text, replace(program, results=results))
+
+
+def unfinished_initial(program: Program) -> Iterator[Mutant]:
+    """The gradient of an initial state is an adjoint of the first step, or of the last, as it stands."""
+    initial = {a.name: a for a in program.arrays if a.role == "initial"}
+    taken = set(program.names())
+    for e in backward(program):
+        for public in (n for n, a in initial.items() if e.labels == (TIME, *a.labels)):
+            for word, shift in (("first", 1), ("last", -1)):
+                zero, end = (free_name(f"{e.name}_{w}_{word}", taken) for w in ("zero", "at"))
+                known = next((c.end for c in program.carries if c.value == e.name and c.shift == shift), None)
+                more = () if known else (Carry(e.name, zero, shift, end),)
+                if known == dict(program.results).get(public) or (more and e.name in program.carry):
+                    continue
+                text = f"the gradient of {public} is {e.name} of the {word} step"
+                results = tuple((k, (known or end) if k == public else v) for k, v in program.results)
+                yield Mutant(
+                    f"d{public} is {e.name} of the {word} step",
+                    text,
+                    replace(
+                        program,
+                        results=results,
+                        arrays=(*program.arrays, *(Array(zero, "zero", e.labels[1:]) for _ in more)),
+                        carries=(*program.carries, *more),
+                    ),
+                )
 
 
 def turned_result(program: Program) -> Iterator[Mutant]:

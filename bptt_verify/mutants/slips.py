@@ -28,6 +28,8 @@ def other_slope(program: Program) -> Iterator[Mutant]:
             others["taken at the output, as though that were the argument"] = sigmoid(s) * (1 - sigmoid(s))
         elif f.expr.func is relu:
             right, others = step(u), {"missing": sp.Integer(1), "that of tanh": 1 - s**2}
+            for leak in (sp.Rational(1, 100), sp.Rational(1, 10), sp.Rational(1, 5)):
+                others[f"that of a leaky one, {float(leak):g} below zero"] = step(u) + leak * (1 - step(u))
         else:
             continue
         for words, other in {**others, "applied twice": right**2}.items():
@@ -106,9 +108,12 @@ def _slips(program: Program, e: Pointwise) -> Iterator[tuple[str, sp.Expr, tuple
         if r.name.endswith("_bar"):
             continue
         s = symbol(r)
-        yield f"the factor {spelled(r)} is missing", _without_factor(e.expr, s), e.operands
+        yield f"the factor {spelled(r)} is missing", without_factor(e.expr, s), e.operands
         if _is_gate(program, r):
             yield f"1 - {spelled(r)} stands for {spelled(r)}", e.expr.xreplace({s: 1 - s}), e.operands
+        for other in _parts_of(program, r):
+            text = f"{spelled(other)} stands for {spelled(r)}"
+            yield text, e.expr.xreplace({s: symbol(other)}), (*e.operands, other)
         argument = _argument(program, r)
         if argument is not None:
             text = f"{spelled(argument)} stands for {spelled(r)}"
@@ -126,12 +131,26 @@ def _slips(program: Program, e: Pointwise) -> Iterator[tuple[str, sp.Expr, tuple
         for term in part.args:
             told = text_of(e, term)
             yield f"the term {told} has the wrong sign", e.expr.xreplace({part: part - 2 * term}), e.operands
+            yield f"the term {told} is counted twice", e.expr.xreplace({part: part + term}), e.operands
             if not whole:
                 yield f"the term {told} is missing", e.expr.xreplace({part: part - term}), e.operands
         if not whole:
-            yield f"the factor {text_of(e, part)} is missing", _without_factor(e.expr, part), e.operands
+            yield f"the factor {text_of(e, part)} is missing", without_factor(e.expr, part), e.operands
     if e.expr.is_Mul:
         yield "the sign is wrong", -e.expr, e.operands
+
+
+def _parts_of(program: Program, r: Ref) -> Iterator[Ref]:
+    """The terms of a value that is a sum, and the states beside the value of a function."""
+    made = program.equation.get(r.name)
+    if not isinstance(made, Pointwise) or r.shift or r.name in states(program):
+        return
+    whole = [o for o in made.operands if o.labels == made.labels and not o.shift]
+    if made.expr.is_Add:
+        yield from (replace(o, labels=r.labels) for o in whole if symbol(o) in made.expr.args)
+    if made.expr.func in FUNCTIONS:
+        names = [v for v in states(program) if program.labels(v) == made.labels]
+        yield from (replace(r, name=v) for v in names)
 
 
 def _argument(program: Program, r: Ref) -> Ref | None:
@@ -147,7 +166,7 @@ def _is_gate(program: Program, r: Ref) -> bool:
     return isinstance(made, Pointwise) and made.expr.func is sigmoid
 
 
-def _without_factor(expr: sp.Expr, gone: sp.Expr) -> sp.Expr:
+def without_factor(expr: sp.Expr, gone: sp.Expr) -> sp.Expr:
     """The expression where one factor, in each product that has it, is 1."""
     terms = []
     for term in sp.Add.make_args(expr):

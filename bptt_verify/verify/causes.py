@@ -43,12 +43,13 @@ def gradient_cause(
     right, right_loss = adjoint(rec.program), has_right_loss(rec, calls)
     if right_loss and fits(right, calls):  # only long runs can be wrong
         return truncation_instead(observed(rec, fn, problem, cases, Full()), partly=True)
+    single = _single_calls(rec, fn, calls)
     found = (
         feedback_named(rec, calls)
         or one_mistake(right, calls)
         or (None if right_loss else model_named(rec, calls))
         or changed_afterwards(rec, right, calls)
-        or changed_afterwards(rec, right, _single_calls(rec, fn, calls))
+        or changed_afterwards(rec, right, single)
     )
     if found is not None:
         return found
@@ -56,7 +57,7 @@ def gradient_cause(
     found = (
         truncation_instead(kept, partly=False)
         or half_cut_named(rec, right, calls, ())
-        or repeated_named(rec, right, calls)
+        or repeated_named(rec, right, single or calls)
         or clipped_inside_named(right, calls)
         or (two_mistakes(right, calls) if pairs else None)
     )
