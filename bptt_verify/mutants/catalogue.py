@@ -31,6 +31,7 @@ RULES: tuple[Rule, ...] = (
 
 RARE: tuple[Rule, ...] = (
     slips.other_slope,
+    slips.other_slope_everywhere,
     carrying.earlier_adjoint,
     carrying.late_carry,
     carrying.wrong_direction,

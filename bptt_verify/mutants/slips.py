@@ -39,6 +39,25 @@ def other_slope(program: Program) -> Iterator[Mutant]:
                 yield Mutant(f"slope for {f.name}: {words}", text, with_equations(program, *changed))
 
 
+def other_slope_everywhere(program: Program) -> Iterator[Mutant]:
+    """All functions of one kind have the same wrong slope: a helper function is wrong."""
+    kinds: dict[str, list[str]] = {}
+    for f, _ in _functions(program):
+        kinds.setdefault(f.expr.func.__name__, []).append(f.name)
+    for kind, names in kinds.items():
+        if len(names) < 2:
+            continue
+        wrongs = {m.name.partition(": ")[2] for m in other_slope(program) if m.name.startswith("slope for ")}
+        for words in sorted(wrongs):
+            wrong = program
+            for name in names:
+                found = (m for m in other_slope(wrong) if m.name == f"slope for {name}: {words}")
+                wrong = next((m.program for m in found), wrong)
+            if wrong is not program:
+                text = f"the slope of {kind} is {words}, for {', '.join(names)}"
+                yield Mutant(f"slope of every {kind}: {words}", text, wrong)
+
+
 def _functions(program: Program) -> Iterator[tuple[Pointwise, Ref]]:
     late = {e.name for e in backward(program)}
     for e in program.equations:

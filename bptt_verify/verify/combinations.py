@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import Any
 
 from bptt_verify.mutants import mutants
 from bptt_verify.mutants.mutant import Mutant
@@ -26,11 +27,14 @@ class Explained:
         The blocks whose numbers it gives in every call, each with the name of the factor that is left.
     silent : bool
         Whether it changes nothing in the smallest call.
+    first : frozenset of str
+        The wrong blocks whose numbers it gives in the smallest call.
     """
 
     mistake: Mutant
     blocks: Mapping[str, str]
     silent: bool
+    first: frozenset[str]
 
 
 def two_mistakes(right: Program, calls: Sequence[Call]) -> str | None:
@@ -54,8 +58,12 @@ def two_mistakes(right: Program, calls: Sequence[Call]) -> str | None:
         words = _factor_words(e) if wanted <= set(e.blocks) else None
         if words is not None:
             return words
-    pairs = chain(_explaining_a_block(known, wrong), _both_in_the_recursion(known, calls[0], truth))
-    for first, second in islice(pairs, MOST_PAIRS):
+    pairs = chain(
+        islice(_explaining_a_block(known, wrong), MOST_PAIRS),
+        islice(_explaining_the_smallest(known, calls[0], truth), MOST_PAIRS),
+        islice(_both_in_the_recursion(known, calls[0], truth), MOST_PAIRS),
+    )
+    for first, second in pairs:
         if fits(second.program, calls):
             return (
                 f"two mistakes: {first.description}; and {second.description} [{first.name}; {second.name}]"
@@ -64,21 +72,24 @@ def two_mistakes(right: Program, calls: Sequence[Call]) -> str | None:
 
 
 def _explained(
-    mistake: Mutant, calls: Sequence[Call], truth: Mapping[str, object], wrong: frozenset[str]
+    mistake: Mutant, calls: Sequence[Call], truth: Mapping[str, Any], wrong: frozenset[str]
 ) -> Explained:
     """What a mistake explains; no further call is looked at once it explains none of the wrong blocks."""
     left = {b: list(factors(mistake.program, calls[0])) for b in calls[0].grads if b in truth}
-    silent = False
+    silent, first = False, frozenset[str]()
     for k, call in enumerate(calls):
         found = gradients(mistake.program, call.arrays)
-        silent = agree(found, truth) if k == 0 else silent
+        if k == 0:
+            silent = agree(found, truth)
+            off = {b for b in left if not close(call.grads[b], truth[b])}
+            first = frozenset(b for b in off if close(call.grads[b], found[b]))
         times = factors(mistake.program, call)
         for b, names in left.items():
             if b in call.grads:
                 left[b] = [n for n in names if close(call.grads[b], found[b] * times[n])]
         if wrong and not any(left[b] for b in wrong):
             break
-    return Explained(mistake, {b: names[0] for b, names in left.items() if names}, silent)
+    return Explained(mistake, {b: names[0] for b, names in left.items() if names}, silent, first)
 
 
 def _factor_words(e: Explained) -> str | None:
@@ -105,6 +116,21 @@ def _explaining_a_block(known: Sequence[Explained], wrong: frozenset[str]) -> It
     gains = {k: len({b for b, t in e.blocks.items() if t == EXACTLY} & wrong) for k, e in enumerate(known)}
     for k in sorted((k for k, gain in gains.items() if gain), key=lambda k: -gains[k]):
         yield from ((known[k].mistake, second) for second in mutants(known[k].mistake.program))
+
+
+def _explaining_the_smallest(
+    known: Sequence[Explained], smallest: Call, truth: Mapping[str, Any]
+) -> Iterator[tuple[Mutant, Mutant]]:
+    """Pairs that explain all wrong blocks of the smallest call: each some of them, or one of them all.
+
+    In a call of one step nothing is carried, so that mistakes are not mixed up there.
+    """
+    off = {b for b in smallest.grads if b in truth and not close(smallest.grads[b], truth[b])}
+    for e in sorted((e for e in known if e.first), key=lambda e: -len(e.first)):
+        others = {o.mistake.name for o in known if (o.first >= off - e.first if off - e.first else o.silent)}
+        for second in mutants(e.mistake.program, rare=True) if others else ():
+            if second.name in others and second.name != e.mistake.name:
+                yield e.mistake, second
 
 
 def _both_in_the_recursion(
