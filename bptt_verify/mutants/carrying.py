@@ -101,7 +101,7 @@ def part_of_a_product(program: Program) -> Iterator[Mutant]:
 
 def wrong_direction(program: Program) -> Iterator[Mutant]:
     """The backward loop runs forwards, or adds up what it carries."""
-    late = [c for c in program.carries if c.shift > 0]
+    late = [c for c in program.carries if c.shift > 0 and c.value in program.equation]
     if not late:
         return
     names = {c.value for c in late}
@@ -134,7 +134,7 @@ def wrong_direction(program: Program) -> Iterator[Mutant]:
 
 def overwritten_state(program: Program) -> Iterator[Mutant]:
     """All stored states are one array, so that the backward pass finds the last one everywhere."""
-    ends = {c.value: c.end for c in program.carries if c.shift < 0}
+    ends = {c.value: c.end for c in program.carries if c.value in states(program)}
     for value, end in ends.items():
 
         def last(r: Ref, value: str = value, end: str = end) -> Ref:

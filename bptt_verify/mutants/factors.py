@@ -54,7 +54,7 @@ def wrong_step(program: Program) -> Iterator[Mutant]:
     carried_states = states(program)
     for e in backward(program):
         for k, r in enumerate(e.operands):
-            if r.name not in carried_states:
+            if r.name not in carried_states or r.shift > 0:
                 continue
             moved = replace(r, shift=-1 - r.shift)
             if isinstance(e, Contract) and TIME not in e.labels:

@@ -175,7 +175,12 @@ def _parts_of(program: Program, r: Ref) -> Iterator[Ref]:
 def _argument(program: Program, r: Ref) -> Ref | None:
     """What a function was applied to, where a value is that of a function."""
     made = program.equation.get(r.name)
-    if isinstance(made, Pointwise) and made.expr.func in FUNCTIONS and len(made.operands) == 1:
+    if (
+        isinstance(made, Pointwise)
+        and made.expr.func in FUNCTIONS
+        and len(made.operands) == 1
+        and not r.shift
+    ):
         return replace(r, name=made.operands[0].name)
     return None
 

@@ -110,8 +110,7 @@ def _single_calls(rec: Recurrence, fn: Adapted, calls: Sequence[Call]) -> list[C
 
 def truncation_instead(seen: Sequence[Seen], partly: bool) -> str | None:
     """Which truncation it is that a function returns for the full gradient."""
-    found = named_pattern(seen, Full(), partly)
-    return None if found is None else f"{found}. If that is meant, use check_truncated"
+    return named_pattern(seen, Full(), partly)
 
 
 def _lengths(estimator: Truncation) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bptt_verify.check import Arrays, Problem, working_precision
+from bptt_verify.estimators import Full
 from bptt_verify.language import Recurrence
 from bptt_verify.oracle import GradientParts, Truncation, gradient_parts
 from bptt_verify.verify.adapters import Adapted
@@ -105,10 +106,14 @@ def named_pattern(seen: Sequence[Seen], estimator: Truncation, partly: bool = Tr
         if len(found) == len(wrong) and (partly or p.truncates):
             together = together or p
             if len(_matched(seen, p, right)) == len(right):
-                return f"it {p.words}; expected {estimator}"
+                return f"it {p.words}; expected {estimator}{_if_meant(p, estimator)}"
     if together is not None:
-        return f"{_blocks(wrong)} {together.words}; expected {estimator}{_rest(right)}"
-    told = [f"{_blocks([b])} {words}" for b, words in singly.items()]
+        meant = _if_meant(together, estimator)
+        return f"{_each(wrong)} {together.words}; expected {estimator}{_rest(right)}{meant}"
+    alike: dict[str, list[str]] = {}
+    for b, words in singly.items():
+        alike.setdefault(words, []).append(b)
+    told = [f"{_each(of)} {words}" for words, of in alike.items()]
     if not told or not partly:
         return None
     open_ = [b for b in wrong if b not in singly]
@@ -125,6 +130,16 @@ def _matched(seen: Sequence[Seen], pattern: Pattern, blocks: Sequence[str]) -> l
         expected = s.expected(pattern.counts(s.steps, s.batch))
         left = [b for b in left if s.agrees(expected, b)]
     return left
+
+
+def _if_meant(pattern: Pattern, estimator: Truncation) -> str:
+    """What to do with the truncation that stands for a full gradient."""
+    other = isinstance(estimator, Full) and pattern.estimator is not None
+    return ". If that is meant, use check_truncated" if other else ""
+
+
+def _each(names: Sequence[str]) -> str:
+    return f"each of {_blocks(names)}" if len(names) > 1 else _blocks(names)
 
 
 def _blocks(names: Sequence[str]) -> str:

@@ -52,12 +52,13 @@ class Pattern:
     words: str
     counts: Callable[[int, int], Counts]
     truncates: bool = True
+    estimator: Truncation | None = None
 
 
 def claimed(estimator: Truncation) -> Pattern:
     """The pattern of an estimator."""
     words = f"equals {estimator}" + (": nothing is truncated" if isinstance(estimator, Full) else "")
-    return Pattern(words, partial(_of_estimator, estimator))
+    return Pattern(words, partial(_of_estimator, estimator), estimator=estimator)
 
 
 def _of_estimator(estimator: Truncation, steps: int, batch: int) -> Counts:
@@ -70,6 +71,7 @@ def patterns(estimator: Truncation, longest: int) -> Iterator[Pattern]:
     yield Pattern("is zero", partial(_constant, 0.0), truncates=False)
     yield Pattern("passes through no state: it has its explicit parts only", partial(_constant, 1.0))
     yield Pattern("has no explicit parts", partial(_implicit, estimator))
+    yield from _of_the_ends(estimator)
     yield from _scaled(estimator, longest)
     for k1, k2 in _pairs(estimator, longest):
         yield from _of_pair(Run(k1, k2))
@@ -127,6 +129,34 @@ def _of_pair(run: Run) -> Iterator[Pattern]:
         moved = f"equals {run} with the chunk boundaries shifted: the first chunk has {shift} of {k1} steps"
         yield Pattern(moved, partial(_ending, run, partial(_shifted, shift)))
     yield from _counted_wrongly(run)
+
+
+def _of_the_ends(estimator: Truncation) -> Iterator[Pattern]:
+    """Mistakes at the ends of a whole sequence."""
+    for place, word in ((0, "first"), (-1, "last")):
+        for whole, what in ((True, ""), (False, ", but for the explicit parts of the others")):
+            only = f"counts the loss of the {word} step only{what}"
+            yield Pattern(only, partial(_with_end, estimator, place, (0.0, 1.0), whole))
+        without = f"leaves out the loss of the {word} step"
+        yield Pattern(without, partial(_with_end, estimator, place, (1.0, 0.0), True))
+        twice = f"counts the loss of the {word} step twice"
+        for whole, what in ((True, ""), (False, ", but for its explicit part")):
+            factors = (1.0, 2.0)
+            yield Pattern(f"{twice}{what}", partial(_with_end, estimator, place, factors, whole))
+    if isinstance(estimator, Full):
+        early = "runs back to step 2 only: the backward loop ends one step early"
+        yield Pattern(early, lambda steps, batch: _back_to(np.ones(steps, int)))
+
+
+def _with_end(
+    estimator: Truncation, place: int, factors: tuple[float, float], whole: bool, steps: int, batch: int
+) -> Counts:
+    """Terms times the first factor; those of the loss at one end times the second."""
+    others, end = factors
+    times = np.full(steps, others)
+    times[place] = end
+    counts = _times(_of_estimator(estimator, steps, batch), times)
+    return counts if whole else Counts(np.ones(steps), counts.reaching)
 
 
 def _as_it_is(run: Run, t: Array) -> Array:
