@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence, Set
 
@@ -13,6 +14,7 @@ from bptt_verify.check.contract import Visit
 from bptt_verify.check.problem import Case, GradientFunction, Problem, real_loss
 from bptt_verify.verdict import Evidence, Verdict
 
+NUMBER = re.compile(r"\d[\d.e+-]*")
 STEPPED_CASES = 3  # cases in which single steps' loss terms are looked at
 
 
@@ -166,14 +168,14 @@ def _sampled(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _why(outcomes: Sequence[Outcome]) -> list[str]:
-    """One note for each block and reason, with the cases."""
-    grouped: dict[tuple[str, str, str], list[str]] = {}
+    """One note for each reason, whatever its numbers, with the blocks and the first case."""
+    grouped: dict[tuple[str, str], list[Outcome]] = {}
     for o in outcomes:
         if o.why:
             state = "undecided" if o.state == "undecided" else "compared"
-            grouped.setdefault((o.block, state, o.why), []).append(o.point.name)
+            grouped.setdefault((state, NUMBER.sub("", o.why)), []).append(o)
     return [
-        f"dL/d{block} is {state} on {names[0]!r}"
-        + (f" and {len(names) - 1} more" if len(names) > 1 else "") + f": {why}"
-        for (block, state, why), names in grouped.items()
+        f"{', '.join(dict.fromkeys(f'dL/d{o.block}' for o in of))}: {state} on {of[0].point.name!r}"
+        + (f" and {len(of) - 1} more" if len(of) > 1 else "") + f": {of[0].why}"
+        for (state, _), of in grouped.items()
     ]  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bptt_verify.check import contract, noise
-from bptt_verify.check.comparison import RELATIVE, Bench
+from bptt_verify.check.comparison import RELATIVE, ROUNDED, Bench
 from bptt_verify.check.contract import Visit
 from bptt_verify.check.observations import sizes
 from bptt_verify.check.problem import Arrays, magnitude, real_loss, signs, unit
@@ -23,13 +23,23 @@ def loss_evidence(bench: Bench, visits: Sequence[Visit], gradient_wrong: bool) -
     wrong = [v for v, e in zip(seen, errors, strict=True) if e > 1 and _stays(bench, v)]
     findings = (_finding(bench, wrong[0], len(wrong), len(seen), gradient_wrong),) if wrong else ()
     worst = max(errors, default=0.0)
+    scatter = sum(e > 1 for e in errors) - len(wrong)
     summary = (
         f"{len(seen)} losses compared; largest difference {worst:.1e} of what is allowed"
+        + (f"; {scatter} differ by more than that, and scatter as rounding does" if scatter else "")
         if seen
         else "no loss could be compared"
     )
-    verdict: Verdict = "refuted" if findings else "verified" if seen else "inconclusive"
+    coarse = any(v.loss is not None and _off(bench, v) > ROUNDED for v in seen)
+    clear = bool(seen) and not (scatter and coarse and bench.precision is noise.DOUBLE)
+    verdict: Verdict = "refuted" if findings else "verified" if clear else "inconclusive"
     return Evidence("loss", "tested", verdict, summary, findings, {"cases": float(len(seen)), "worst": worst})
+
+
+def _off(bench: Bench, v: Visit) -> float:
+    """The difference, relative to the expected loss."""
+    expected = real_loss(bench.problem.loss, v.case.arrays)
+    return abs(float(v.loss or 0.0) - expected) / abs(expected) if expected and np.isfinite(expected) else 0.0
 
 
 def _error(bench: Bench, v: Visit) -> float:

@@ -44,6 +44,7 @@ RARE: tuple[Rule, ...] = (
     wide.every_step_off,
     wide.exchanged_adjoints,
     wide.earlier_everywhere,
+    wide.carried_without_slopes,
     wide.lost_parameter,
     wide.one_value_kept,
     wide.other_input,

@@ -99,7 +99,7 @@ def wrong_slope(program: Program) -> Iterator[Mutant]:
                 continue
             slopes = (1 - symbol(out) ** 2, symbol(out) * (1 - symbol(out)))
             for slope in slopes:
-                bare = _divided(e.expr, slope)
+                bare = divided(e.expr, slope)
                 if bare is not None:
                     dropped.append(rewritten(e, bare, e.operands))
                     inner = slope.xreplace({symbol(out): symbol(source)})
@@ -116,7 +116,7 @@ def wrong_slope(program: Program) -> Iterator[Mutant]:
             yield Mutant(f"slope of {word} at {source.name}", text, with_equations(program, *moved))
 
 
-def _divided(expr: sp.Expr, slope: sp.Expr) -> sp.Expr | None:
+def divided(expr: sp.Expr, slope: sp.Expr) -> sp.Expr | None:
     """``expr`` with one factor ``slope`` removed from each term that has it; None where none has it."""
     terms, hit = [], False
     for term in sp.Add.make_args(expr):

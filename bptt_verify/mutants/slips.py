@@ -16,7 +16,7 @@ from bptt_verify.program.surgery import reading
 
 def other_slope(program: Program) -> Iterator[Mutant]:
     """The slope of a function is applied twice, is that of another, or lacks a part."""
-    for f, out in _functions(program):
+    for f, out in functions(program):
         s, u = symbol(out), symbol(f.operands[0])
         if f.expr.func is sp.tanh:
             right, others = 1 - s**2, {"that of a sigmoid": s * (1 - s), "written without the square": 1 - s}
@@ -42,7 +42,7 @@ def other_slope(program: Program) -> Iterator[Mutant]:
 def other_slope_everywhere(program: Program) -> Iterator[Mutant]:
     """All functions of one kind have the same wrong slope: a helper function is wrong."""
     kinds: dict[str, list[str]] = {}
-    for f, _ in _functions(program):
+    for f, _ in functions(program):
         kinds.setdefault(f.expr.func.__name__, []).append(f.name)
     for kind, names in kinds.items():
         if len(names) < 2:
@@ -58,7 +58,8 @@ def other_slope_everywhere(program: Program) -> Iterator[Mutant]:
                 yield Mutant(f"slope of every {kind}: {words}", text, wrong)
 
 
-def _functions(program: Program) -> Iterator[tuple[Pointwise, Ref]]:
+def functions(program: Program) -> Iterator[tuple[Pointwise, Ref]]:
+    """The equations of the forward pass that apply a function, and what they give."""
     late = {e.name for e in backward(program)}
     for e in program.equations:
         if isinstance(e, Pointwise) and e.expr.func in FUNCTIONS and e.name not in late:
@@ -99,7 +100,7 @@ def other_weight(program: Program) -> Iterator[Mutant]:
 
 def turned_gate(program: Program) -> Iterator[Mutant]:
     """A gate and one minus the gate change places in the whole backward pass."""
-    for f, out in _functions(program):
+    for f, out in functions(program):
         s = symbol(out)
         hits = [e for e in backward(program) if isinstance(e, Pointwise) and e.expr.has(s)]
         if f.expr.func is sigmoid and len(hits) > 1:
@@ -160,16 +161,15 @@ def _slips(program: Program, e: Pointwise) -> Iterator[tuple[str, sp.Expr, tuple
 
 
 def _parts_of(program: Program, r: Ref) -> Iterator[Ref]:
-    """The terms of a value that is a sum, and the states beside the value of a function."""
+    """The terms of a value that is a sum, and the states beside it."""
     made = program.equation.get(r.name)
     if not isinstance(made, Pointwise) or r.shift or r.name in states(program):
         return
     whole = [o for o in made.operands if o.labels == made.labels and not o.shift]
     if made.expr.is_Add:
         yield from (replace(o, labels=r.labels) for o in whole if symbol(o) in made.expr.args)
-    if made.expr.func in FUNCTIONS:
-        names = [v for v in states(program) if program.labels(v) == made.labels]
-        yield from (replace(r, name=v) for v in names)
+    for v in (v for v in states(program) if program.labels(v) == made.labels):
+        yield from (replace(r, name=v, shift=shift) for shift in (0, -1))
 
 
 def _argument(program: Program, r: Ref) -> Ref | None:
@@ -202,16 +202,14 @@ def without_factor(expr: sp.Expr, gone: sp.Expr) -> sp.Expr:
 
 
 def _like(program: Program, r: Ref) -> Iterator[Ref]:
-    """Values that are made by the same function, the other gates; or parameters of the same shape."""
+    """Values that are made by a function, the other gates; or parameters of the same shape."""
     for group in alike(program):
         if r.name in group:
             yield from (replace(r, name=other) for other in group if other != r.name)
     own = program.equation.get(r.name)
     if isinstance(own, Pointwise) and own.expr.func in FUNCTIONS and r.name not in states(program):
         for e in program.equations:
-            same = (
-                isinstance(e, Pointwise) and e.expr.func is own.expr.func and len(e.labels) == len(r.labels)
-            )
+            same = isinstance(e, Pointwise) and e.expr.func in FUNCTIONS and len(e.labels) == len(r.labels)
             if (
                 same
                 and e.name != r.name

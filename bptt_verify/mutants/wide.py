@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations
 
+from bptt_verify.mutants.factors import divided
 from bptt_verify.mutants.mutant import Mutant, backward, in_order, states, with_equations
 from bptt_verify.mutants.results import gates
-from bptt_verify.mutants.slips import without_factor
+from bptt_verify.mutants.slips import functions, without_factor
 from bptt_verify.program import (
     TIME,
     Array,
@@ -21,6 +22,7 @@ from bptt_verify.program import (
     spelled,
     symbol,
 )
+from bptt_verify.program.functions import derivative
 from bptt_verify.program.names import free_name
 from bptt_verify.program.surgery import reading
 
@@ -75,8 +77,14 @@ def exchanged_adjoints(program: Program) -> Iterator[Mutant]:
     for a, b in combinations(late, 2):
         if program.labels(a) == program.labels(b):
             changed = _changed(program, _exchange(a, b, carried=True), _anywhere)
+            wrong = with_equations(program, *changed)
             text = f"the carried adjoints {a} and {b} change places from one step to the next"
-            yield Mutant(f"{a} for {b} carried", text, with_equations(program, *changed))
+            yield Mutant(f"{a} for {b} carried", text, wrong)
+            ends = {c.value: c.end for c in program.carries}
+            places = {ends[a]: ends[b], ends[b]: ends[a]}
+            results = tuple((k, places.get(v, v)) for k, v in program.results)
+            text += ", and so do the gradients of the initial states"
+            yield Mutant(f"{a} for {b} carried to the start", text, replace(wrong, results=results))
 
 
 def _exchange(a: str, b: str, carried: bool = False) -> Change:
@@ -97,6 +105,25 @@ def earlier_everywhere(program: Program) -> Iterator[Mutant]:
     if len(changed) > 1:
         text = "what is carried back leaves out the slopes: it uses the adjoints before they are multiplied"
         yield Mutant("no slopes in what is carried", text, with_equations(program, *changed))
+
+
+def carried_without_slopes(program: Program) -> Iterator[Mutant]:
+    """The products that carry back, and to the inputs, leave out the slopes of all functions."""
+    slopes = {out: derivative(f.expr, symbol(f.operands[0]), symbol(out)) for f, out in functions(program)}
+    bare: list[Equation] = []
+    for e in backward(program):
+        for out in e.operands if isinstance(e, Pointwise) else ():
+            rest = divided(e.expr, slopes[out]) if out in slopes and isinstance(e, Pointwise) else None
+            if rest is not None and isinstance(e, Pointwise):
+                kept = tuple(r for r in e.operands if rest.has(symbol(r)))
+                bare.append(Pointwise(f"{e.name}_bare", e.labels, rest, kept))
+    places = {e.name.removesuffix("_bare"): e.name for e in bare}
+    changed = {e.name: e for e in _changed(program, _instead(places), _is_product)}
+    if len(places) > 1 and changed:
+        after = {e.name.removesuffix("_bare"): e for e in bare}
+        equations = [x for e in program.equations for x in (changed.get(e.name, e), after.get(e.name)) if x]
+        text = "what is carried back leaves out the slopes of the functions, in every product"
+        yield Mutant("no slopes in any product", text, replace(program, equations=tuple(equations)))
 
 
 def _before(e: Pointwise, sources: dict[str, Pointwise]) -> str | None:

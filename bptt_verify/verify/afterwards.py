@@ -10,10 +10,12 @@ import numpy as np
 from bptt_verify.language import Recurrence
 from bptt_verify.mutants.limits import clipped_inside
 from bptt_verify.program import Program
-from bptt_verify.verify.diagnosis import Call, agree, close, fits, gradients
+from bptt_verify.verify.diagnosis import Call, agree, close, fits, gradients, only_where
 
 Gradients = Mapping[str, Any]
 LOST = 0.05  # what sums in half precision may lose, relative to a block's largest entry
+FEW, BALANCED = 40, 0.4  # numbers, and the share of their sum, from which errors are said to scatter
+ROUNDED, SINGLE = 2e-2, 1e-5  # relative errors below which digits may be lost, and those of single precision
 SMALLEST = 64 * float(np.finfo(np.float16).smallest_subnormal)
 
 
@@ -23,14 +25,17 @@ def changed_afterwards(rec: Recurrence, right: Program, calls: Sequence[Call]) -
     wrong = [(c, truth) for c, truth in pairs if not agree(c.grads, truth)]
     if not wrong:
         return None
+    told = [c for c, _ in wrong]
+    where = only_where(told, [c for c, _ in pairs if c not in told])
     found, truths = [c.grads for c, _ in wrong], [truth for _, truth in wrong]
-    return (
+    named = (
         zero(found, truths)
         or turned(found, truths)
         or clipped(found, truths)
         or penalised(rec, pairs)
         or coarse(found, truths)
     )
+    return f"{where}: {named}" if named and where else named
 
 
 def zero(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | None:
@@ -89,6 +94,25 @@ def coarse(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | None
     pairs = [(f[k], t[k]) for f, t in zip(found, truth, strict=True) for k in f if k in t]
     halves = all(_is_half(f, t) for f, t in pairs if not close(f, t))
     return "the gradient is accumulated in half precision [float16]" if halves else None
+
+
+def rounded_named(right: Program, calls: Sequence[Call]) -> str | None:
+    """Whether all numbers are near the right ones, off by amounts that scatter: lost digits."""
+    errors = []
+    for c in calls:
+        truth = gradients(right, c.arrays)
+        for k in (k for k in c.grads if k in truth):
+            scale = np.abs(truth[k]).max(initial=0.0)
+            if scale > SMALLEST and np.all(np.isfinite(c.grads[k])):
+                errors.append(np.ravel((c.grads[k] - truth[k]) / scale))
+    off = np.concatenate(errors) if errors else np.zeros(0)
+    size = np.abs(off).max(initial=0.0)
+    if off.size < FEW or not 0 < size < ROUNDED or abs(off.sum()) > BALANCED * np.abs(off).sum():
+        return None
+    word = "half" if size > SINGLE else "single"
+    return (
+        f"all numbers are nearly right, and their errors scatter: something is in {word} precision [rounding]"
+    )
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -11,12 +11,13 @@ from bptt_verify.derivation import adjoint
 from bptt_verify.estimators import Chunks, Full, Window, kept
 from bptt_verify.language import Recurrence
 from bptt_verify.oracle import Truncation
+from bptt_verify.program import Program
 from bptt_verify.verify.adapters import Adapted
 from bptt_verify.verify.adapting import AdaptedFunction
-from bptt_verify.verify.afterwards import changed_afterwards, clipped_inside_named
+from bptt_verify.verify.afterwards import changed_afterwards, clipped_inside_named, rounded_named
 from bptt_verify.verify.cases import batch_axes
 from bptt_verify.verify.combinations import two_mistakes
-from bptt_verify.verify.diagnosis import Call, calls_of, diagnosis, fits, one_mistake
+from bptt_verify.verify.diagnosis import Call, calls_of, diagnosis, fits, one_mistake, only_where
 from bptt_verify.verify.feedbacks import feedback_named
 from bptt_verify.verify.halfcut import half_cut_named
 from bptt_verify.verify.keptterms import Seen, differs, named_pattern, observed
@@ -24,6 +25,7 @@ from bptt_verify.verify.pieces import pieces_named
 from bptt_verify.verify.repeats import repeated_named
 from bptt_verify.verify.restarts import restart_named
 from bptt_verify.verify.termweights import LONGEST, weights_named
+from bptt_verify.verify.unsteady import damage_named, memory_named
 from bptt_verify.verify.wrongmodels import gradient_of_another, has_right_loss, model_named
 
 DIAGNOSED_STEPS = 12  # cases longer than this add nothing to a diagnosis but time
@@ -40,7 +42,20 @@ def gradient_cause(
     calls = _short_calls(fn, cases)
     if not calls or not all(set(rec.params) <= set(c.grads) for c in calls):
         return None  # what is wrong with its form has been said, and explains the rest
-    right, right_loss = adjoint(rec.program), has_right_loss(rec, calls)
+    right = adjoint(rec.program)
+    found = memory_named(right, fn, calls)
+    if found is None:
+        parts = [damage_named(fn, calls), _cause_of_numbers(rec, right, fn, problem, cases, calls, pairs)]
+        found = ". The numbers then: ".join(p for p in parts if p) or None
+    return found
+
+
+def _cause_of_numbers(
+    rec: Recurrence, right: Program, fn: Adapted, problem: Problem, cases: Sequence[Arrays],
+    calls: Sequence[Call], pairs: bool,
+) -> str | None:  # fmt: skip
+    """As ``gradient_cause``, of a function whose results are always the same."""
+    right_loss = has_right_loss(rec, calls)
     if right_loss and fits(right, calls):  # only long runs can be wrong
         return truncation_instead(observed(rec, fn, problem, cases, Full()), partly=True)
     single = _single_calls(rec, fn, calls)
@@ -59,11 +74,12 @@ def gradient_cause(
         or half_cut_named(rec, right, calls, ())
         or repeated_named(rec, right, single or calls)
         or clipped_inside_named(right, calls)
+        or (_sometimes(right, calls) if right_loss else None)
         or (two_mistakes(right, calls) if pairs else None)
     )
-    if found is not None or not right_loss:  # what is left speaks of the gradient alone
-        return found
-    return truncation_instead(kept, partly=True) or (gradient_of_another(rec, calls) if pairs else None)
+    if found is None and right_loss:  # this speaks of the gradient alone
+        found = truncation_instead(kept, partly=True) or (gradient_of_another(rec, calls) if pairs else None)
+    return found or rounded_named(right, calls)
 
 
 def truncation_cause(
@@ -87,6 +103,14 @@ def truncation_cause(
         or _weighed(rec, fn, problem, cases, estimator, rng)
         or _unknown(seen, estimator)
     )
+
+
+def _sometimes(right: Program, calls: Sequence[Call]) -> str | None:
+    """The mistake of a function that is right in some calls, and where it is made."""
+    wrong = [c for c in calls if not fits(right, [c])]
+    where = only_where(wrong, [c for c in calls if c not in wrong])
+    found = one_mistake(right, wrong) if where else None
+    return None if found is None else f"{where}: {found}"
 
 
 def _short_calls(fn: Adapted, cases: Sequence[Arrays]) -> list[Call]:

@@ -60,7 +60,7 @@ def two_mistakes(right: Program, calls: Sequence[Call]) -> str | None:
             return words
     pairs = chain(
         islice(_explaining_a_block(known, wrong), MOST_PAIRS),
-        islice(_explaining_the_smallest(known, calls[0], truth), MOST_PAIRS),
+        islice(_explaining_the_smallest(known), MOST_PAIRS),
         islice(_both_in_the_recursion(known, calls[0], truth), MOST_PAIRS),
     )
     for first, second in pairs:
@@ -118,14 +118,12 @@ def _explaining_a_block(known: Sequence[Explained], wrong: frozenset[str]) -> It
         yield from ((known[k].mistake, second) for second in mutants(known[k].mistake.program))
 
 
-def _explaining_the_smallest(
-    known: Sequence[Explained], smallest: Call, truth: Mapping[str, Any]
-) -> Iterator[tuple[Mutant, Mutant]]:
-    """Pairs that explain all wrong blocks of the smallest call: each some of them, or one of them all.
+def _explaining_the_smallest(known: Sequence[Explained]) -> Iterator[tuple[Mutant, Mutant]]:
+    """Pairs that explain what can be explained in the smallest call: each some blocks, or one of them all.
 
     In a call of one step nothing is carried, so that mistakes are not mixed up there.
     """
-    off = {b for b in smallest.grads if b in truth and not close(smallest.grads[b], truth[b])}
+    off = frozenset().union(*(e.first for e in known))  # what both change is explained by neither
     for e in sorted((e for e in known if e.first), key=lambda e: -len(e.first)):
         others = {o.mistake.name for o in known if (o.first >= off - e.first if off - e.first else o.silent)}
         for second in mutants(e.mistake.program, rare=True) if others else ():

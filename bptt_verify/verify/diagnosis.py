@@ -36,7 +36,7 @@ FACTORS: Mapping[str, Callable[[int, int], float]] = {
 }  # of T and B
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Call:
     """One call of the function: what it was sent, and what it returned."""
 
@@ -67,6 +67,23 @@ def one_mistake(right: Program, calls: Sequence[Call]) -> str | None:
         if fits(m.program, calls):
             return f"{m.description} [{m.name}]"
     return None
+
+
+def only_where(wrong: Sequence[Call], right: Sequence[Call]) -> str:
+    """What the wrong calls have in common and no right one has, to begin a sentence with; "" if nothing."""
+    features: Mapping[str, Callable[[int, int], bool]] = {
+        "T = 1": lambda t, b: t == 1,
+        "T > 1": lambda t, b: t > 1,
+        "B = 1": lambda t, b: b == 1,
+        "B > 1": lambda t, b: b > 1,
+    }
+    if not wrong or not right:
+        return ""
+    shapes = [[c.arrays["weights"].shape for c in calls] for calls in (wrong, right)]
+    for words, has in features.items():
+        if all(has(*s) for s in shapes[0]) and not any(has(*s) for s in shapes[1]):
+            return f"only where {words}"
+    return ""
 
 
 def factors(program: Program, call: Call) -> dict[str, float]:
