@@ -143,6 +143,14 @@ def _of(keep: Callable[[int, Array, int], bool], grads: Arrays) -> float:
     return norm(kept)
 
 
+def _spectral(grads: Arrays) -> float:
+    """The root of the sum of squares of what ``np.linalg.norm(g, 2)`` gives."""
+    try:
+        return float(np.sqrt(sum(np.linalg.norm(v, 2) ** 2 for v in grads.values() if 0 < v.ndim < 3)))
+    except np.linalg.LinAlgError:
+        return np.nan
+
+
 SOME: dict[str, Callable[[int, Array, int], bool]] = {
     "the matrices (arrays of one axis are left out of it)": lambda i, g, count: g.ndim > 1,
     "the arrays of one axis": lambda i, g, count: g.ndim < 2,
@@ -168,6 +176,7 @@ LENGTHS: dict[str, Length] = {
     "the mean absolute element": lambda g: float(np.abs(flat(g)).mean()),
     "the root mean square of the elements": lambda g: norm(g) / flat(g).size ** 0.5,
     "the mean square of the elements": lambda g: norm(g) ** 2 / flat(g).size,
+    "the spectral norms of the matrices (np.linalg.norm(g, 2))": lambda g: _spectral(g),
     "the norm over the number of elements": lambda g: norm(g) / flat(g).size,
     "the norm over the number of arrays": lambda g: norm(g) / len(g),
     "the norm over the root of the number of arrays": lambda g: norm(g) / len(g) ** 0.5,

@@ -158,6 +158,17 @@ def _slips(program: Program, e: Pointwise) -> Iterator[tuple[str, sp.Expr, tuple
             yield f"the factor {text_of(e, part)} is missing", without_factor(e.expr, part), e.operands
     if e.expr.is_Mul:
         yield "the sign is wrong", -e.expr, e.operands
+    for p in _probabilities(program, e):
+        yield "the softmax is differentiated again, times p (1 - p),", e.expr * p * (1 - p), e.operands
+
+
+def _probabilities(program: Program, e: Pointwise) -> Iterator[sp.Expr]:
+    """A softmax in an equation: an exponential over its sum."""
+    for r in e.operands:
+        made = program.equation.get(r.name)
+        if isinstance(made, Pointwise) and made.expr.func is sp.exp:
+            for total in (t for t in e.operands if e.expr.has(symbol(r) / symbol(t))):
+                yield symbol(r) / symbol(total)
 
 
 def _parts_of(program: Program, r: Ref) -> Iterator[Ref]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,7 +15,12 @@ from bptt_verify.oracle import Truncation
 from bptt_verify.program import Program
 from bptt_verify.verify.adapters import Adapted
 from bptt_verify.verify.adapting import AdaptedFunction
-from bptt_verify.verify.afterwards import changed_afterwards, clipped_inside_named, rounded_named
+from bptt_verify.verify.afterwards import (
+    changed_afterwards,
+    clipped_inside_named,
+    reordered_named,
+    rounded_named,
+)
 from bptt_verify.verify.cases import batch_axes
 from bptt_verify.verify.combinations import two_mistakes
 from bptt_verify.verify.diagnosis import Call, calls_of, diagnosis, fits, one_mistake, only_where
@@ -74,7 +80,9 @@ def _cause_of_numbers(
         or half_cut_named(rec, right, calls, ())
         or repeated_named(rec, right, single or calls)
         or clipped_inside_named(right, calls)
+        or reordered_named(right, calls)
         or (_sometimes(right, calls) if right_loss else None)
+        or _but_for_the_start(rec, right, calls)
         or (two_mistakes(right, calls) if pairs else None)
     )
     if found is None and right_loss:  # this speaks of the gradient alone
@@ -111,6 +119,16 @@ def _sometimes(right: Program, calls: Sequence[Call]) -> str | None:
     where = only_where(wrong, [c for c in calls if c not in wrong])
     found = one_mistake(right, wrong) if where else None
     return None if found is None else f"{where}: {found}"
+
+
+def _but_for_the_start(rec: Recurrence, right: Program, calls: Sequence[Call]) -> str | None:
+    """The mistake that gives all numbers but those of the initial states."""
+    initial = [n for n in rec.initial if n in calls[0].grads]
+    if not initial:
+        return None
+    others = [replace(c, grads={k: v for k, v in c.grads.items() if k not in initial}) for c in calls]
+    found = one_mistake(right, others)
+    return None if found is None else f"{found}; the gradient of {', '.join(initial)} does not have it"
 
 
 def _short_calls(fn: Adapted, cases: Sequence[Arrays]) -> list[Call]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 
-from bptt_verify.check import Case, Problem, complex_gradient
+from bptt_verify.check import Arrays, Case, Problem, complex_gradient
 from bptt_verify.check.gradient import choose_methods
 from bptt_verify.verify.adapters import Adapted
 from bptt_verify.verify.diagnosis import called, close
@@ -37,4 +38,23 @@ def plain_cause(fn: Adapted, problem: Problem, cases: Sequence[Case], rng: np.ra
             return text
         told |= {b: text for b in fits & wrong if fits == set(parts[0]) and b not in told}
     texts = dict.fromkeys(told.values())
-    return "two mistakes: " + "; and ".join(texts) if set(told) == wrong and len(texts) == 2 else None
+    if set(told) == wrong and len(texts) == 2:
+        return "two mistakes: " + "; and ".join(texts)
+    return _length_named([arrays for arrays, _ in pairs], seen, sorted(wrong))
+
+
+def _length_named(
+    given: Sequence[Arrays], seen: Sequence[tuple[Arrays, Arrays]], wrong: Sequence[str]
+) -> str | None:
+    """Whether the wrong blocks are off by the length of an axis, or by that of two: a mean for a sum."""
+    axes = [(name, k) for name, a in given[0].items() for k in range(np.ndim(a))]
+    for some in (*((axis,) for axis in axes), *combinations(axes, 2)):
+        lengths = [float(np.prod([np.shape(a[name])[k] for name, k in some])) for a in given]
+        for word, power in (("times", 1), ("divided by", -1)):
+            pairs = list(zip(seen, lengths, strict=True))
+            fits = all(close(f[b], t[b] * n**power) for (f, t), n in pairs for b in wrong)
+            if fits and set(lengths) != {1.0}:
+                of = " and of ".join(f"axis {k} of {name}" for name, k in some)
+                named = f"the gradient of {', '.join(wrong)} is the right one {word} the length of {of}"
+                return f"{named}: a sum for a mean, or the reverse"
+    return None
