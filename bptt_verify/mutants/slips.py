@@ -131,9 +131,6 @@ def _slips(program: Program, e: Pointwise) -> Iterator[tuple[str, sp.Expr, tuple
         yield f"the factor {spelled(r)} is missing", without_factor(e.expr, s), e.operands
         if _is_gate(program, r):
             yield f"1 - {spelled(r)} stands for {spelled(r)}", e.expr.xreplace({s: 1 - s}), e.operands
-        for other in _parts_of(program, r):
-            text = f"{spelled(other)} stands for {spelled(r)}"
-            yield text, e.expr.xreplace({s: symbol(other)}), (*e.operands, other)
         argument = _argument(program, r)
         if argument is not None:
             text = f"{spelled(argument)} stands for {spelled(r)}"
@@ -158,6 +155,10 @@ def _slips(program: Program, e: Pointwise) -> Iterator[tuple[str, sp.Expr, tuple
             yield f"the factor {text_of(e, part)} is missing", without_factor(e.expr, part), e.operands
     if e.expr.is_Mul:
         yield "the sign is wrong", -e.expr, e.operands
+    for r in (r for r in e.operands if not r.name.endswith("_bar")):
+        for other in _parts_of(program, r):
+            text = f"{spelled(other)} stands for {spelled(r)}"
+            yield text, e.expr.xreplace({symbol(r): symbol(other)}), (*e.operands, other)
     for p in _probabilities(program, e):
         yield "the softmax is differentiated again, times p (1 - p),", e.expr * p * (1 - p), e.operands
 

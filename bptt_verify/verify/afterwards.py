@@ -9,7 +9,7 @@ import numpy as np
 
 from bptt_verify.language import Recurrence
 from bptt_verify.mutants.limits import clipped_inside
-from bptt_verify.program import Contract, Program, Ref, evaluate
+from bptt_verify.program import Program
 from bptt_verify.verify.diagnosis import Call, agree, close, fits, gradients, only_where
 
 Gradients = Mapping[str, Any]
@@ -96,34 +96,6 @@ def coarse(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | None
     return "the gradient is accumulated in half precision [float16]" if halves else None
 
 
-def reordered_named(right: Program, calls: Sequence[Call]) -> str | None:
-    """Whether the wrong gradients are sums over series that were flattened in two orders."""
-    pairs = [(c.grads, gradients(right, c.arrays)) for c in calls]
-    wrong = sorted({k for f, t in pairs for k in f if k in t and not close(f[k], t[k])})
-    sums = {k: right.equation.get(v) for k, v in right.results}
-    operands: dict[str, tuple[Ref, ...]] = {}
-    for k in wrong:
-        e = sums.get(k)
-        if not isinstance(e, Contract) or len(e.operands) != 2 or any(r.shift for r in e.operands):
-            return None
-        operands[k] = e.operands
-    for c in calls:
-        with np.errstate(all="ignore"):
-            values = evaluate(right, c.arrays)
-        for k in wrong:
-            one, two = (values[r.name] for r in operands[k])
-            if not any(close(c.grads[k], s) for s in (_crossed(one, two), _crossed(two, one).T)):
-                return None
-    mixed = f"time and batch are mixed up in the gradient of {', '.join(wrong)}"
-    return f"{mixed}: one of two series is flattened as (B, T) [reshape]"
-
-
-def _crossed(one: Any, two: Any) -> Any:
-    """The sum of products of two series of which the second is in the order (B, T)."""
-    other = np.swapaxes(two, 0, 1).reshape(two.shape)
-    return np.einsum("tba,tbc->ac", one, other) if one.ndim == two.ndim == 3 else np.zeros(())
-
-
 def rounded_named(right: Program, calls: Sequence[Call]) -> str | None:
     """Whether all numbers are near the right ones, off by amounts that scatter: lost digits."""
     errors = []
@@ -132,7 +104,7 @@ def rounded_named(right: Program, calls: Sequence[Call]) -> str | None:
         for k in (k for k in c.grads if k in truth):
             scale = np.abs(truth[k]).max(initial=0.0)
             if scale > SMALLEST and np.all(np.isfinite(c.grads[k])):
-                errors.append(np.ravel((c.grads[k] - truth[k]) / scale))
+                errors.append(np.ravel((c.grads[k] - truth[k]) / scale * np.sign(truth[k])))
     off = np.concatenate(errors) if errors else np.zeros(0)
     size = np.abs(off).max(initial=0.0)
     if off.size < FEW or not 0 < size < ROUNDED or abs(off.sum()) > BALANCED * np.abs(off).sum():

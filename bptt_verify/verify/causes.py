@@ -18,9 +18,9 @@ from bptt_verify.verify.adapting import AdaptedFunction
 from bptt_verify.verify.afterwards import (
     changed_afterwards,
     clipped_inside_named,
-    reordered_named,
     rounded_named,
 )
+from bptt_verify.verify.batches import batch_named
 from bptt_verify.verify.cases import batch_axes
 from bptt_verify.verify.combinations import two_mistakes
 from bptt_verify.verify.diagnosis import Call, calls_of, diagnosis, fits, one_mistake, only_where
@@ -80,7 +80,7 @@ def _cause_of_numbers(
         or half_cut_named(rec, right, calls, ())
         or repeated_named(rec, right, single or calls)
         or clipped_inside_named(right, calls)
-        or reordered_named(right, calls)
+        or batch_named(rec, right, calls)
         or (_sometimes(right, calls) if right_loss else None)
         or _but_for_the_start(rec, right, calls)
         or (two_mistakes(right, calls) if pairs else None)
