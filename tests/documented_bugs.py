@@ -266,7 +266,7 @@ of_elman("initial state left out of the gradient", "The forward pass starts at h
 of_elman("index -1 wraps around", "At the first step the previous state is looked up at -1, which is the last one.",
   r"W_hh.*(first step|last state|h_T|wrap|step 1\b)", ("da.T @ h[t]\n", "da.T @ (h[t] if t else h[T])\n"))
 of_elman("one buffer for all states", "The list of states holds one array many times, so all are the last one.",
-  r"last state|h_T|overwritten|same (array|buffer)|stored", ("    dW_hx, dW_hh, db_h =",
+  r"overwrites|overwritten", ("    dW_hx, dW_hh, db_h =",
   "    h[1:] = h[T]\n    dW_hx, dW_hh, db_h ="), source="Element-Research/rnn#211")
 of_elman("states changed in place before the way back", "Dropping to zero outside [-1/2, 1/2] for display alters what is kept.",
   None, ("    dW_hx, dW_hh, db_h =", "    np.clip(h, -0.5, 0.5, out=h)\n    dW_hx, dW_hh, db_h ="))
@@ -404,14 +404,14 @@ def loud(rng, size=2000.0):
 
 of_charlm = partial(bug, charlm, bv.cells.elman_charlm)
 of_charlm("embedding rows of repeated classes overwritten", "Indexed += keeps one of the rows that a class appears in.",
-  r"W_hx.*(repeat|duplicat|same class|classes|once|overw|batch|sequences)", ("np.add.at(dW_hx.T, x[t], da)", "dW_hx.T[x[t]] += da"),
+  r"same class.*only the last one counts", ("np.add.at(dW_hx.T, x[t], da)", "dW_hx.T[x[t]] += da"),
   source="HIPS/autograd#39")
 of_charlm("softmax without the target", "The probabilities are taken for their difference from the target.",
   r"target|error|y_t|softmax|p - ", ("        do[np.arange(B), y[t]] -= 1\n", ""))
 of_charlm("squared error for cross entropy", "The error passes the softmax's derivative again.",
   r"softmax|squared|p.*\(1 - p|slope", ("        do *= weights[t][:, None]", "        do *= weights[t][:, None] * p[t] * (1 - p[t])"))
 of_charlm("target of the step itself", "The error is formed with the input's class.",
-  r"target|\bx_t\b|input", ("do[np.arange(B), y[t]] -= 1", "do[np.arange(B), x[t]] -= 1"))
+  r"takes x where y belongs", ("do[np.arange(B), y[t]] -= 1", "do[np.arange(B), x[t]] -= 1"))
 of_charlm("probabilities changed before the loss is read", "The error is formed in place, in the array that is kept.",
   r"loss|in place|overw|stored|target|last", ("do = p[t].copy()", "do = p[t]"), ("        loss -= np.sum(weights[t] * chosen)\n", ""),
   ("    return loss,", "    loss = -sum(np.sum(weights[t] * np.log(np.abs(p[t][np.arange(B), y[t]]))) for t in range(T))\n    return loss,"))
