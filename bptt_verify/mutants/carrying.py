@@ -176,7 +176,7 @@ def wrapped_index(program: Program) -> Iterator[Mutant]:
 
 
 def carried_only(program: Program) -> Iterator[Mutant]:
-    """One equation uses what is carried back only, without what the step itself adds to it."""
+    """One equation uses what is carried back only, or only what the step itself adds to it."""
     carried = {c.value for c in program.carries if c.shift > 0}
     late = {e.name: e for e in backward(program)}
     for e in late.values():
@@ -190,3 +190,7 @@ def carried_only(program: Program) -> Iterator[Mutant]:
                     changed = rewritten(e, e.expr.xreplace({symbol(r): symbol(c)}), (*e.operands, c))
                     text = f"{e.name} uses {spelled(c)} alone where {spelled(r)} belongs"
                     yield Mutant(f"{c.name} only in {e.name}", text, with_equations(program, changed))
+                    own = e.expr.xreplace({symbol(r): symbol(r) - symbol(c)})
+                    changed = rewritten(e, own, (*e.operands, c))
+                    text = f"{e.name} leaves out {spelled(c)}, which is in {spelled(r)}"
+                    yield Mutant(f"no {c.name} in {e.name}", text, with_equations(program, changed))

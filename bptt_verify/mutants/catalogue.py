@@ -42,6 +42,7 @@ RARE: tuple[Rule, ...] = (
     carrying.wrapped_index,
     carrying.part_of_a_product,
     wide.every_step_off,
+    wide.other_state,
     wide.exchanged_adjoints,
     wide.earlier_everywhere,
     wide.carried_without_slopes,

@@ -16,7 +16,7 @@ import sympy as sp
 
 from bptt_verify.mutants.mutant import rewritten, states, with_equations, without
 from bptt_verify.mutants.results import alike, gates
-from bptt_verify.program import TIME, Contract, Equation, Pointwise, Program, Ref, spelled, symbol
+from bptt_verify.program import BATCH, TIME, Contract, Equation, Pointwise, Program, Ref, spelled, symbol
 from bptt_verify.program.functions import relu, sigmoid
 from bptt_verify.program.surgery import reading
 
@@ -95,7 +95,7 @@ def _first_sequence(weights: Any) -> Any:
 def other_series(program: Program) -> Iterator[Model]:
     """The series run backwards, or one step off."""
     inputs, targets = ([a.name for a in program.arrays if a.role == r] for r in ("input", "target"))
-    series = (*inputs, *targets, "weights")
+    series = tuple(a.name for a in program.arrays if a.labels[:2] == (TIME, BATCH))
 
     def turned(names: tuple[str, ...]) -> Callable[[Arrays], Arrays]:
         return lambda a: {k: np.flip(v, 0) if k in names and k in a else v for k, v in a.items()}

@@ -26,6 +26,7 @@ def other_slope(program: Program) -> Iterator[Mutant]:
         elif f.expr.func is sigmoid:
             right, others = s * (1 - s), {"that of tanh": 1 - s**2, "without 1 - s": s, "1 - s only": 1 - s}
             others["taken at the output, as though that were the argument"] = sigmoid(s) * (1 - sigmoid(s))
+            others["the function again, not its derivative"] = sigmoid(s)
         elif f.expr.func is relu:
             right, others = step(u), {"missing": sp.Integer(1), "that of tanh": 1 - s**2}
             for leak in (sp.Rational(1, 100), sp.Rational(1, 10), sp.Rational(1, 5)):
@@ -175,10 +176,10 @@ def _probabilities(program: Program, e: Pointwise) -> Iterator[sp.Expr]:
 def _parts_of(program: Program, r: Ref) -> Iterator[Ref]:
     """The terms of a value that is a sum, and the states beside it."""
     made = program.equation.get(r.name)
-    if not isinstance(made, Pointwise) or r.shift or r.name in states(program):
+    if made is None or r.shift or r.name in states(program):
         return
-    whole = [o for o in made.operands if o.labels == made.labels and not o.shift]
-    if made.expr.is_Add:
+    if isinstance(made, Pointwise) and made.expr.is_Add:
+        whole = [o for o in made.operands if o.labels == made.labels and not o.shift]
         yield from (replace(o, labels=r.labels) for o in whole if symbol(o) in made.expr.args)
     for v in (v for v in states(program) if program.labels(v) == made.labels):
         yield from (replace(r, name=v, shift=shift) for shift in (0, -1))

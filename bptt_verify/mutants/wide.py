@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 
 from bptt_verify.mutants.factors import divided
-from bptt_verify.mutants.mutant import Mutant, backward, in_order, states, with_equations
+from bptt_verify.mutants.mutant import Mutant, backward, in_order, rewritten, states, with_equations
 from bptt_verify.mutants.results import gates
 from bptt_verify.mutants.slips import functions, without_factor
 from bptt_verify.program import (
@@ -61,6 +61,30 @@ def every_step_off(program: Program) -> Iterator[Mutant]:
         if len(changed) > 1:
             text = f"every gradient pairs δ_t with {name}_t instead of {name}_{{t-1}}"
             yield Mutant(f"{name}_t in every sum", text, with_equations(program, *changed))
+
+
+def other_state(program: Program) -> Iterator[Mutant]:
+    """A sum reads another state; or what was computed of a state is computed of the previous one."""
+    carried = states(program)
+    for name in carried:
+        for other in (v for v in carried if v != name and program.labels(v) == program.labels(name)):
+            for e in _changed(program, _other(name, other), _is_sum):
+                text = f"{e.name} pairs δ_t with {other} instead of {name}"
+                yield Mutant(f"{other} for {name} in {e.name}", text, with_equations(program, e))
+    for f, out in functions(program):
+        argument = f.operands[0]
+        if argument.name in carried and not argument.shift:
+            old = replace(argument, shift=-1)
+            value = f.expr.xreplace({symbol(argument): symbol(old)})
+            changed: list[Equation] = []
+            for e in backward(program):
+                if isinstance(e, Pointwise) and e.expr.has(symbol(out)):
+                    changed.append(rewritten(e, e.expr.xreplace({symbol(out): value}), (*e.operands, old)))
+            if changed:
+                text = (
+                    f"the backward pass computes {f.name} from {spelled(old)} instead of {spelled(argument)}"
+                )
+                yield Mutant(f"{f.name} of {spelled(old)}", text, with_equations(program, *changed))
 
 
 def exchanged_adjoints(program: Program) -> Iterator[Mutant]:

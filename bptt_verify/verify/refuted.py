@@ -8,6 +8,7 @@ from typing import Any
 
 from bptt_verify.verdict import Evidence, Report
 
+FAILED = "the search for the cause failed, which is a defect of bptt_verify:"
 Reproduction = tuple[str | None, str | None]  # the smallest sizes, and a script
 
 
@@ -36,7 +37,10 @@ class RefutedReport(Report):
     @cached_property
     def diagnosis(self) -> str | None:
         """The known mistake that reproduces the wrong numbers, if one does."""
-        return self._cause()
+        try:
+            return self._cause()
+        except Exception as error:  # the verdict stands, whatever happens to the search
+            return f"unknown: {FAILED} {type(error).__name__}: {error}"
 
     @cached_property
     def _reproduced(self) -> Reproduction:

@@ -11,6 +11,7 @@ from documented_bugs import BUGS, RIGHT, judged, named
 
 from bptt_verify.language import Recurrence
 from bptt_verify.mutants.catalogue import RARE, RULES
+from bptt_verify.verify.refuted import FAILED
 
 SLOW = {"gru", "gru_original", "lstm", "lstm_peephole"}
 UNNAMED = {"clip: sign lost"}  # refuted, but not told what the mistake is
@@ -34,6 +35,7 @@ def test_there_are_many():
 def test_a_bug_is_refuted_and_named(bug):
     report = judged(bug)
     assert report.verdict == "refuted", report
+    assert FAILED not in (report.diagnosis or "")
     assert bug.expect is None or bug.name in UNNAMED or named(bug, report), report
 
 

@@ -53,6 +53,8 @@ MISTAKES = [
     ("lstm", "h_t in every sum"),
     ("lstm", "no slopes in any product"),
     ("lstm", "db_f for db_i only"),
+    ("lstm", "slope for f: the function again, not its derivative"),
+    ("lstm", "no h_prev_bar in o_pre_bar"),
     ("lstm_peephole", "dropped terms of c_prev_bar: f_pre_bar_t ⊙ p_f and i_pre_bar_t ⊙ p_i"),
 ]
 
@@ -248,3 +250,14 @@ def test_notes_that_differ_in_numbers_only_are_one():
 
     notes = [n for n in bv.check_gradient(loss_and_grad, ELMAN, rng=0).notes if "scatters" in n]
     assert 0 < len(notes) < 5
+
+
+def test_a_search_that_fails_leaves_the_verdict(monkeypatch):
+    def fails(*arguments):
+        raise ZeroDivisionError("in a rule")
+
+    monkeypatch.setattr("bptt_verify.verify.checks.gradient_cause", fails)
+    report = bv.check_gradient(changed(lambda a, g: {"b_h": 3 * g["b_h"]}), ELMAN, rng=0)
+    assert report.verdict == "refuted"
+    assert report.diagnosis.endswith("which is a defect of bptt_verify: ZeroDivisionError: in a rule")
+    assert report.smallest and "dL/db_h is wrong" in str(report)
