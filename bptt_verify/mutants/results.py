@@ -76,27 +76,23 @@ def copied_result(program: Program) -> Iterator[Mutant]:
 def unfinished_initial(program: Program) -> Iterator[Mutant]:
     """The gradient of an initial state is an adjoint of the first step, or of the last, as it stands."""
     initial = {a.name: a for a in program.arrays if a.role == "initial"}
-    taken = set(program.names())
+    ends = {c.value: c.end for c in program.carries if c.shift > 0}
     for e in backward(program):
         for public in (n for n, a in initial.items() if e.labels == (TIME, *a.labels)):
             for word, shift in (("first", 1), ("last", -1)):
-                zero, end = (free_name(f"{e.name}_{w}_{word}", taken) for w in ("zero", "at"))
-                known = next((c.end for c in program.carries if c.value == e.name and c.shift == shift), None)
-                more = () if known else (Carry(e.name, zero, shift, end),)
-                if known == dict(program.results).get(public) or (more and e.name in program.carry):
-                    continue
-                text = f"the gradient of {public} is {e.name} of the {word} step"
-                results = tuple((k, (known or end) if k == public else v) for k, v in program.results)
-                yield Mutant(
-                    f"d{public} is {e.name} of the {word} step",
-                    text,
-                    replace(
-                        program,
-                        results=results,
-                        arrays=(*program.arrays, *(Array(zero, "zero", e.labels[1:]) for _ in more)),
-                        carries=(*program.carries, *more),
-                    ),
+                if shift > 0 and ends.get(e.name) == dict(program.results).get(public):
+                    continue  # that is right
+                kept, zero, end = (f"{e.name}_{w}_{word}" for w in ("kept", "zero", "at"))
+                whole = Ref(e.name, e.labels)
+                wrong = replace(
+                    program,
+                    equations=(*program.equations, Pointwise(kept, e.labels, symbol(whole), (whole,))),
+                    results=tuple((k, end if k == public else v) for k, v in program.results),
+                    arrays=(*program.arrays, Array(zero, "zero", e.labels[1:])),
+                    carries=(*program.carries, Carry(kept, zero, shift, end)),
                 )
+                text = f"the gradient of {public} is {e.name} of the {word} step"
+                yield Mutant(f"d{public} is {e.name} of the {word} step", text, wrong)
 
 
 def turned_result(program: Program) -> Iterator[Mutant]:
