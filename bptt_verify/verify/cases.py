@@ -41,12 +41,12 @@ REGIMES = (
     Regime("one step", 1, 1, 1.0),
     Regime("two steps", 2, 1, 1.0),
     Regime("batch", 5, 3, 1.0),
-    Regime("equal sizes", 4, EQUAL, 1.0, equal=EQUAL),
     Regime("vanishing", 12, 2, 0.15),
     Regime("saturated", 6, 2, 3.0),
     Regime("growing", 9, 2, 1.7),
     Regime("large", 4, 5, 1.0, size=1e3),
     Regime("long", 60, 2, 1.0),
+    Regime("equal sizes", 4, EQUAL, 1.0, equal=EQUAL),
 )
 
 
