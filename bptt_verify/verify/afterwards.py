@@ -28,14 +28,10 @@ def changed_afterwards(rec: Recurrence, right: Program, calls: Sequence[Call]) -
     told = [c for c, _ in wrong]
     where = only_where(told, [c for c, _ in pairs if c not in told])
     found, truths = [c.grads for c, _ in wrong], [truth for _, truth in wrong]
-    named = (
-        zero(found, truths)
-        or turned(found, truths)
-        or clipped(found, truths)
-        or penalised(rec, pairs)
-        or coarse(found, truths)
-    )
-    return f"{where}: {named}" if named and where else named
+    named = zero(found, truths) or turned(found, truths)
+    if named is not None:
+        return f"{where}: {named}" if where else named
+    return clipped(found, truths) or penalised(rec, pairs) or coarse(found, truths)
 
 
 def zero(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | None:
@@ -110,9 +106,7 @@ def rounded_named(right: Program, calls: Sequence[Call]) -> str | None:
     if off.size < FEW or not 0 < size < ROUNDED or abs(off.sum()) > BALANCED * np.abs(off).sum():
         return None
     word = "half" if size > SINGLE else "single"
-    return (
-        f"all numbers are nearly right, and their errors scatter: something is in {word} precision [rounding]"
-    )
+    return f"all numbers are nearly right, and their errors scatter, as in {word} precision [rounding]"
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -15,7 +15,7 @@ import numpy as np
 
 from bptt_verify.check import Array, Case
 from bptt_verify.language import CARRIED, MASK_NEXT, Recurrence
-from bptt_verify.program import evaluate
+from bptt_verify.program import BATCH, evaluate
 
 ATTEMPTS = 20  # how often a case is drawn anew where the loss is not finite
 
@@ -62,7 +62,7 @@ def least_sizes(rec: Recurrence) -> dict[str, int]:
 
 def batch_axes(rec: Recurrence) -> dict[str, int]:
     """Which axis of an array counts the sequences."""
-    return {**dict.fromkeys((*rec.inputs, *rec.targets, "weights"), 1), **dict.fromkeys(rec.initial, 0)}
+    return {a.name: a.labels.index(BATCH) for a in rec.program.arrays if BATCH in a.labels}
 
 
 def recurrence_cases(

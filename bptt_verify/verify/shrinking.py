@@ -10,10 +10,9 @@ import numpy as np
 from bptt_verify.check import Arrays, Case, Problem, judge_gradient
 from bptt_verify.derivation import adjoint
 from bptt_verify.language import Recurrence, outward
-from bptt_verify.program import BATCH
 from bptt_verify.verdict import combine
 from bptt_verify.verify.adapters import Adapted
-from bptt_verify.verify.cases import EQUAL, REGIMES, Regime, least_sizes, recurrence_cases
+from bptt_verify.verify.cases import EQUAL, REGIMES, Regime, batch_axes, least_sizes, recurrence_cases
 from bptt_verify.verify.diagnosis import agree, calls_of, close, gradients, returned
 from bptt_verify.verify.problems import Reduction, recurrence_problem
 from bptt_verify.verify.wrongmodels import is_single, loss, same_loss
@@ -121,7 +120,7 @@ class _Search:
 
     def _sequence(self, case: Case, b: int) -> Case:
         """One sequence of the batch."""
-        axes = {a.name: a.labels.index(BATCH) for a in self.rec.program.arrays if BATCH in a.labels}
+        axes = batch_axes(self.rec)
         arrays = {k: np.take(v, [b], axes[k]) if k in axes else v for k, v in case.arrays.items()}
         return replace(case, arrays=arrays)
 

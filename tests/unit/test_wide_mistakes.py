@@ -125,7 +125,7 @@ def products_of_sums(arrays, grads):
         (lambda a, g: {"h0": np.broadcast_to(g["h0"].sum(0), g["h0"].shape).copy()},
          "the gradient of h0 is summed over the batch"),
         (lambda a, g: {k: g[k].astype(np.float16).astype(float) * (1 + 1e-4 * np.sin(1e4 * g[k])) for k in g},
-         "their errors scatter: something is in half precision"),
+         "their errors scatter, as in half precision"),
     ],
 )  # fmt: skip
 def test_what_is_done_to_the_right_gradient_is_named(change, said):
