@@ -197,7 +197,7 @@ def with_sizes(rec: Recurrence, **sizes: int) -> Recurrence:
         least = 2 if word in classes else 1
         if isinstance(size, bool) or not isinstance(size, int) or size < least:
             raise UsageError(f"{rec.name}: {word}={size!r:.40}; expected a whole number, at least {least}.")
-    return replace(rec, fixed={**rec.fixed, **sizes})
+    return replace(rec, fixed={**rec.fixed, **sizes}) if sizes else rec
 
 
 def unapplied(rec: Recurrence) -> Program | None:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from bptt_verify.language import Recurrence
-from bptt_verify.mutants.limits import clipped_inside
+from bptt_verify.mutants.limits import THRESHOLDS, clipped_inside
 from bptt_verify.program import Program
 from bptt_verify.verify.diagnosis import Call, agree, close, fits, gradients, only_where
 
 Gradients = Mapping[str, Any]
+COMMON = {float(t) for t in THRESHOLDS}  # one element at such a threshold is enough
 LOST = 0.05  # what sums in half precision may lose, relative to a block's largest entry
 FEW, BALANCED = 40, 0.4  # numbers, and the share of their sum, from which errors are said to scatter
 ROUNDED, SINGLE = 2e-2, 1e-5  # relative errors below which digits may be lost, and those of single precision
@@ -64,7 +65,7 @@ def clipped(found: Sequence[Gradients], truth: Sequence[Gradients]) -> str | Non
     wrong = {k for f, t in pairs for k in f if k in t and not close(f[k], t[k])}
     threshold = max(float(np.abs(f[k]).max(initial=0.0)) for f in found for k in wrong if k in f)
     beyond = sum(int(np.sum(np.abs(t[k]) > threshold)) for _, t in pairs for k in wrong if k in t)
-    if beyond > 1 and all(
+    if (beyond > 1 or (beyond and threshold in COMMON)) and all(
         agree(f, {k: np.clip(t[k], -threshold, threshold) if k in wrong else t[k] for k in t})
         for f, t in pairs
     ):

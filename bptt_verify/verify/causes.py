@@ -35,6 +35,7 @@ from bptt_verify.verify.unsteady import damage_named, memory_named
 from bptt_verify.verify.wrongmodels import gradient_of_another, has_right_loss, model_named
 
 DIAGNOSED_STEPS = 12  # cases longer than this add nothing to a diagnosis but time
+FEW, LONG_STEPS = 3, 60  # where all are longer: how many are looked at, and beyond how many steps only one is
 REPEATS = 3  # draws of the parameters with which the weights of the terms are solved for
 
 
@@ -133,7 +134,9 @@ def _but_for_the_start(rec: Recurrence, right: Program, calls: Sequence[Call]) -
 
 def _short_calls(fn: Adapted, cases: Sequence[Arrays]) -> list[Call]:
     """Calls in the cases that are short, the smallest first."""
-    told = [a for a in cases if len(a["weights"]) <= DIAGNOSED_STEPS] or list(cases[:1])
+    told = [a for a in cases if len(a["weights"]) <= DIAGNOSED_STEPS]
+    if not told:  # inputs of the caller's
+        told = list(cases[: 1 if len(cases[0]["weights"]) > LONG_STEPS else FEW])
     return calls_of(fn, sorted(told, key=lambda a: (len(a["weights"]), a["weights"].size)))
 
 
