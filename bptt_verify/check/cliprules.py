@@ -176,7 +176,7 @@ LENGTHS: dict[str, Length] = {
     "the mean absolute element": lambda g: float(np.abs(flat(g)).mean()),
     "the root mean square of the elements": lambda g: norm(g) / flat(g).size ** 0.5,
     "the mean square of the elements": lambda g: norm(g) ** 2 / flat(g).size,
-    "the spectral norms of the matrices (np.linalg.norm(g, 2))": lambda g: _spectral(g),
+    "the spectral norms of the matrices (np.linalg.norm(g, 2))": _spectral,
     "the norm over the number of elements": lambda g: norm(g) / flat(g).size,
     "the norm over the number of arrays": lambda g: norm(g) / len(g),
     "the norm over the root of the number of arrays": lambda g: norm(g) / len(g) ** 0.5,

@@ -288,8 +288,8 @@ def _systematic(
     if gap <= 4 * magnitude(errors) and spread < limit:
         return "right", f"rounding limits the comparison to {spread:.1g}"
     if exact and gap > 10 * _single_precision(bench, point, probe, scale, moved):
-        return "wrong", f"the error scatters by {spread:.1g} of the block's scale: noise, or half precision"
-    return "undecided", f"the error scatters like rounding ({spread:.1g} of the block's scale)"
+        return "wrong", "the error scatters: noise, or half precision"
+    return "undecided", "the error scatters like rounding"
 
 
 def _single_precision(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence, Set
 
@@ -14,7 +13,6 @@ from bptt_verify.check.contract import Visit
 from bptt_verify.check.problem import Case, GradientFunction, Problem, real_loss
 from bptt_verify.verdict import Evidence, Verdict
 
-NUMBER = re.compile(r"\d[\d.e+-]*")
 STEPPED_CASES = 3  # cases in which single steps' loss terms are looked at
 
 
@@ -168,14 +166,16 @@ def _sampled(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _why(outcomes: Sequence[Outcome]) -> list[str]:
-    """One note for each reason, whatever its numbers, with the blocks and the first case."""
+    """One note for each reason, with the blocks, the first case and the largest error."""
     grouped: dict[tuple[str, str], list[Outcome]] = {}
     for o in outcomes:
         if o.why:
             state = "undecided" if o.state == "undecided" else "compared"
-            grouped.setdefault((state, NUMBER.sub("", o.why)), []).append(o)
-    return [
-        f"{', '.join(dict.fromkeys(f'dL/d{o.block}' for o in of))}: {state} on {of[0].point.name!r}"
-        + (f" and {len(of) - 1} more" if len(of) > 1 else "") + f": {of[0].why}"
-        for (state, _), of in grouped.items()
-    ]  # fmt: skip
+            grouped.setdefault((state, o.why), []).append(o)
+    notes = []
+    for (state, why), of in grouped.items():
+        blocks = ", ".join(dict.fromkeys(f"dL/d{o.block}" for o in of))
+        more = f" and {len(of) - 1} more" if len(of) > 1 else ""
+        errors = f"errors up to {max(o.error for o in of):.1g} of a block's scale"
+        notes.append(f"{blocks}: {state} on {of[0].point.name!r}{more}: {why} ({errors})")
+    return notes

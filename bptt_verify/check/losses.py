@@ -30,8 +30,8 @@ def loss_evidence(bench: Bench, visits: Sequence[Visit], gradient_wrong: bool) -
         if seen
         else "no loss could be compared"
     )
-    coarse = any(v.loss is not None and _off(bench, v) > ROUNDED for v in seen)
-    clear = bool(seen) and not (scatter and coarse and bench.precision is noise.DOUBLE)
+    doubtful = scatter and bench.precision is noise.DOUBLE and any(_off(bench, v) > ROUNDED for v in seen)
+    clear = bool(seen) and not doubtful
     verdict: Verdict = "refuted" if findings else "verified" if clear else "inconclusive"
     return Evidence("loss", "tested", verdict, summary, findings, {"cases": float(len(seen)), "worst": worst})
 

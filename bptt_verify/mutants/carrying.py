@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from bptt_verify.mutants.mutant import Mutant, backward, rewritten, states, with_equations
+from bptt_verify.mutants.mutant import Mutant, backward, reading_otherwise, rewritten, states, with_equations
 from bptt_verify.program import TIME, Carry, Contract, Pointwise, Program, Ref, formula, spelled, symbol
 from bptt_verify.program.surgery import reading
 
@@ -140,11 +140,7 @@ def overwritten_state(program: Program) -> Iterator[Mutant]:
         def last(r: Ref, value: str = value, end: str = end) -> Ref:
             return Ref(end, r.labels[1:]) if r.name == value and r.labels[:1] == (TIME,) else r
 
-        changed = [
-            reading(e, {r: last(r) for r in e.operands})
-            for e in backward(program)
-            if any(r.name == value for r in e.operands)
-        ]
+        changed = reading_otherwise(program, last)
         if changed:
             text = f"the stored states {value} are one array that is overwritten: all are the last state"
             yield Mutant(f"{value} overwritten", text, with_equations(program, *changed))
@@ -158,11 +154,7 @@ def wrapped_index(program: Program) -> Iterator[Mutant]:
         def read(r: Ref, c: Carry = c, copied: str = copied) -> Ref:
             return replace(r, name=copied) if r.name == c.value and r.shift < 0 else r
 
-        changed = [
-            reading(e, {r: read(r) for r in e.operands})
-            for e in backward(program)
-            if any(read(r) != r for r in e.operands)
-        ]
+        changed = reading_otherwise(program, read)
         if changed:
             whole = Ref(c.value, labels)
             wrong = with_equations(program, *changed)

@@ -6,6 +6,8 @@ A rule knows nothing of a cell; whether a mutant changes any number is found out
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from bptt_verify.mutants import carrying, factors, feedback, paths, results, slips, sums, wide
 from bptt_verify.mutants.mutant import Mutant, Rule
 from bptt_verify.program import Program
@@ -57,6 +59,7 @@ RARE: tuple[Rule, ...] = (
 )
 
 
+@lru_cache(maxsize=8)
 def mutants(adjoint: Program, rare: bool = False) -> tuple[Mutant, ...]:
     """Every known mistake at every place of this adjoint program where it can be made.
 

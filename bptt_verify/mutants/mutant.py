@@ -9,6 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 import sympy as sp
 
 from bptt_verify.program import Equation, Pointwise, Program, Ref, formula, symbol
+from bptt_verify.program.surgery import reading
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,22 @@ def backward(program: Program) -> list[Equation]:
             seeds.add(e.name)
             found.append(e)
     return found
+
+
+def anywhere(e: Equation) -> bool:
+    """Every equation."""
+    return True
+
+
+def reading_otherwise(
+    program: Program, change: Callable[[Ref], Ref], where: Callable[[Equation], bool] = anywhere
+) -> list[Equation]:
+    """The equations of the backward pass that read something else then."""
+    return [
+        reading(e, {r: change(r) for r in e.operands})
+        for e in backward(program)
+        if where(e) and any(change(r) != r for r in e.operands)
+    ]
 
 
 def states(program: Program) -> dict[str, str]:

@@ -10,53 +10,69 @@ import sympy as sp
 from bptt_verify.mutants.mutant import Mutant, backward, rewritten, states, text_of, with_equations
 from bptt_verify.mutants.results import alike
 from bptt_verify.program import Contract, Pointwise, Program, Ref, formula, spelled, symbol
-from bptt_verify.program.functions import FUNCTIONS, relu, sigmoid, step
+from bptt_verify.program.functions import FUNCTIONS, derivative, relu, sigmoid, step
 from bptt_verify.program.surgery import reading
 
 
 def other_slope(program: Program) -> Iterator[Mutant]:
     """The slope of a function is applied twice, is that of another, or lacks a part."""
     for f, out in functions(program):
-        s, u = symbol(out), symbol(f.operands[0])
-        if f.expr.func is sp.tanh:
-            right, others = 1 - s**2, {"that of a sigmoid": s * (1 - s), "written without the square": 1 - s}
-            others["taken at the output, as though that were the argument: 1 - tanh(h)²"] = (
-                1 - sp.tanh(s) ** 2
-            )
-        elif f.expr.func is sigmoid:
-            right, others = s * (1 - s), {"that of tanh": 1 - s**2, "without 1 - s": s, "1 - s only": 1 - s}
-            others["taken at the output, as though that were the argument"] = sigmoid(s) * (1 - sigmoid(s))
-            others["the function again, not its derivative"] = sigmoid(s)
-        elif f.expr.func is relu:
-            right, others = step(u), {"missing": sp.Integer(1), "that of tanh": 1 - s**2}
-            for leak in (sp.Rational(1, 100), sp.Rational(1, 10), sp.Rational(1, 5)):
-                others[f"that of a leaky one, {float(leak):g} below zero"] = step(u) + leak * (1 - step(u))
-        else:
-            continue
-        for words, other in {**others, "applied twice": right**2}.items():
-            changed = _with_slope(program, right, other, (out, f.operands[0]))
-            if changed:
+        for words in _slopes(f, out):
+            wrong = _with_other_slope(program, f, out, words)
+            if wrong is not None:
                 text = f"the slope of {f.expr.func.__name__} for {f.name} is {words}"
-                yield Mutant(f"slope for {f.name}: {words}", text, with_equations(program, *changed))
+                yield Mutant(f"slope for {f.name}: {words}", text, wrong)
 
 
 def other_slope_everywhere(program: Program) -> Iterator[Mutant]:
     """All functions of one kind have the same wrong slope: a helper function is wrong."""
-    kinds: dict[str, list[str]] = {}
-    for f, _ in functions(program):
-        kinds.setdefault(f.expr.func.__name__, []).append(f.name)
-    for kind, names in kinds.items():
-        if len(names) < 2:
-            continue
-        wrongs = {m.name.partition(": ")[2] for m in other_slope(program) if m.name.startswith("slope for ")}
-        for words in sorted(wrongs):
+    kinds: dict[str, list[tuple[Pointwise, Ref]]] = {}
+    for f, out in functions(program):
+        kinds.setdefault(f.expr.func.__name__, []).append((f, out))
+    for kind, same in kinds.items():
+        for words in _slopes(*same[0]) if len(same) > 1 else ():
             wrong = program
-            for name in names:
-                found = (m for m in other_slope(wrong) if m.name == f"slope for {name}: {words}")
-                wrong = next((m.program for m in found), wrong)
+            for f, out in same:
+                wrong = _with_other_slope(wrong, f, out, words) or wrong
             if wrong is not program:
-                text = f"the slope of {kind} is {words}, for {', '.join(names)}"
+                text = f"the slope of {kind} is {words}, for {', '.join(f.name for f, _ in same)}"
                 yield Mutant(f"slope of every {kind}: {words}", text, wrong)
+
+
+def _slopes(f: Pointwise, out: Ref) -> dict[str, sp.Expr]:
+    """Wrong slopes of a function, in words."""
+    s, u = symbol(out), symbol(f.operands[0])
+    if f.expr.func is sp.tanh:
+        others = {
+            "that of a sigmoid": s * (1 - s),
+            "written without the square": 1 - s,
+            "taken at the output, as though that were the argument: 1 - tanh(h)²": 1 - sp.tanh(s) ** 2,
+        }
+    elif f.expr.func is sigmoid:
+        others = {
+            "that of tanh": 1 - s**2,
+            "without 1 - s": s,
+            "1 - s only": 1 - s,
+            "taken at the output, as though that were the argument": sigmoid(s) * (1 - sigmoid(s)),
+            "the function again, not its derivative": sigmoid(s),
+        }
+    elif f.expr.func is relu:
+        others = {"missing": sp.Integer(1), "that of tanh": 1 - s**2}
+        for leak in (sp.Rational(1, 100), sp.Rational(1, 10), sp.Rational(1, 5)):
+            others[f"that of a leaky one, {float(leak):g} below zero"] = step(u) + leak * (1 - step(u))
+    else:
+        return {}
+    return {**others, "applied twice": _slope(f, out) ** 2}
+
+
+def _slope(f: Pointwise, out: Ref) -> sp.Expr:
+    return derivative(f.expr, symbol(f.operands[0]), symbol(out))
+
+
+def _with_other_slope(program: Program, f: Pointwise, out: Ref, words: str) -> Program | None:
+    """The program with this slope; None where the right one stands nowhere."""
+    changed = _with_slope(program, _slope(f, out), _slopes(f, out)[words], (out, f.operands[0]))
+    return with_equations(program, *changed) if changed else None
 
 
 def functions(program: Program) -> Iterator[tuple[Pointwise, Ref]]:

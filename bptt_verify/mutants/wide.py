@@ -7,7 +7,15 @@ from dataclasses import replace
 from itertools import combinations
 
 from bptt_verify.mutants.factors import divided
-from bptt_verify.mutants.mutant import Mutant, backward, in_order, rewritten, states, with_equations
+from bptt_verify.mutants.mutant import (
+    Mutant,
+    backward,
+    in_order,
+    reading_otherwise,
+    rewritten,
+    states,
+    with_equations,
+)
 from bptt_verify.mutants.results import gates
 from bptt_verify.mutants.slips import functions, without_factor
 from bptt_verify.program import (
@@ -24,22 +32,8 @@ from bptt_verify.program import (
 )
 from bptt_verify.program.functions import derivative
 from bptt_verify.program.names import free_name
-from bptt_verify.program.surgery import reading
 
 Change = Callable[[Ref], Ref]
-
-
-def _changed(program: Program, change: Change, where: Callable[[Equation], bool]) -> list[Equation]:
-    """The equations of the backward pass that read something else then."""
-    return [
-        reading(e, {r: change(r) for r in e.operands})
-        for e in backward(program)
-        if where(e) and any(change(r) != r for r in e.operands)
-    ]
-
-
-def _anywhere(e: Equation) -> bool:
-    return True
 
 
 def _is_sum(e: Equation) -> bool:
@@ -57,7 +51,7 @@ def every_step_off(program: Program) -> Iterator[Mutant]:
         def moved(r: Ref, name: str = name) -> Ref:
             return replace(r, shift=0) if r.name == name and r.shift < 0 else r
 
-        changed = _changed(program, moved, _is_sum)
+        changed = reading_otherwise(program, moved, _is_sum)
         if len(changed) > 1:
             text = f"every gradient pairs δ_t with {name}_t instead of {name}_{{t-1}}"
             yield Mutant(f"{name}_t in every sum", text, with_equations(program, *changed))
@@ -68,7 +62,7 @@ def other_state(program: Program) -> Iterator[Mutant]:
     carried = states(program)
     for name in carried:
         for other in (v for v in carried if v != name and program.labels(v) == program.labels(name)):
-            for e in _changed(program, _other(name, other), _is_sum):
+            for e in reading_otherwise(program, _other(name, other), _is_sum):
                 text = f"{e.name} pairs δ_t with {other} instead of {name}"
                 yield Mutant(f"{other} for {name} in {e.name}", text, with_equations(program, e))
     for f, out in functions(program):
@@ -93,14 +87,14 @@ def exchanged_adjoints(program: Program) -> Iterator[Mutant]:
     pairs = [(f"{a}_bar", f"{b}_bar") for group in gates(program) for a, b in combinations(group, 2)]
     for a, b in pairs:
         if a in known and b in known:
-            wrong = in_order(with_equations(program, *_changed(program, _exchange(a, b), _anywhere)))
+            wrong = in_order(with_equations(program, *reading_otherwise(program, _exchange(a, b))))
             text = f"{a} and {b} change places wherever they are used: another order of the gates"
             if wrong is not None:
                 yield Mutant(f"{a} for {b}", text, wrong)
     late = [c.value for c in program.carries if c.shift > 0]
     for a, b in combinations(late, 2):
         if program.labels(a) == program.labels(b):
-            changed = _changed(program, _exchange(a, b, carried=True), _anywhere)
+            changed = reading_otherwise(program, _exchange(a, b, carried=True))
             wrong = with_equations(program, *changed)
             text = f"the carried adjoints {a} and {b} change places from one step to the next"
             yield Mutant(f"{a} for {b} carried", text, wrong)
@@ -121,11 +115,11 @@ def earlier_everywhere(program: Program) -> Iterator[Mutant]:
     sources = {e.name: e for e in backward(program) if isinstance(e, Pointwise)}
     before = {name: found for name, e in sources.items() if (found := _before(e, sources)) is not None}
     for name, other in before.items():
-        changed = _changed(program, _instead({name: other}), _anywhere)
+        changed = reading_otherwise(program, _instead({name: other}))
         if len(changed) > 1:
             text = f"{other} is used wherever {name} belongs: what multiplies it is left out (slope or gate)"
             yield Mutant(f"{other} for {name}", text, with_equations(program, *changed))
-    changed = _changed(program, _instead(before), _is_product)
+    changed = reading_otherwise(program, _instead(before), _is_product)
     if len(changed) > 1:
         text = "what is carried back leaves out the slopes: it uses the adjoints before they are multiplied"
         yield Mutant("no slopes in what is carried", text, with_equations(program, *changed))
@@ -134,18 +128,19 @@ def earlier_everywhere(program: Program) -> Iterator[Mutant]:
 def carried_without_slopes(program: Program) -> Iterator[Mutant]:
     """The products that carry back, and to the inputs, leave out the slopes of all functions."""
     slopes = {out: derivative(f.expr, symbol(f.operands[0]), symbol(out)) for f, out in functions(program)}
-    bare: list[Equation] = []
+    bare: dict[str, Pointwise] = {}
     for e in backward(program):
-        for out in e.operands if isinstance(e, Pointwise) else ():
-            rest = divided(e.expr, slopes[out]) if out in slopes and isinstance(e, Pointwise) else None
-            if rest is not None and isinstance(e, Pointwise):
-                kept = tuple(r for r in e.operands if rest.has(symbol(r)))
-                bare.append(Pointwise(f"{e.name}_bare", e.labels, rest, kept))
-    places = {e.name.removesuffix("_bare"): e.name for e in bare}
-    changed = {e.name: e for e in _changed(program, _instead(places), _is_product)}
-    if len(places) > 1 and changed:
-        after = {e.name.removesuffix("_bare"): e for e in bare}
-        equations = [x for e in program.equations for x in (changed.get(e.name, e), after.get(e.name)) if x]
+        if isinstance(e, Pointwise):
+            expr = e.expr
+            for out in e.operands:
+                rest = divided(expr, slopes[out]) if out in slopes else None
+                expr = expr if rest is None else rest
+            if expr != e.expr:
+                bare[e.name] = replace(rewritten(e, expr, e.operands), name=f"{e.name}_bare")
+    places = {name: e.name for name, e in bare.items()}
+    changed = {e.name: e for e in reading_otherwise(program, _instead(places), _is_product)}
+    if len(bare) > 1 and changed:
+        equations = [x for e in program.equations for x in (changed.get(e.name, e), bare.get(e.name)) if x]
         text = "what is carried back leaves out the slopes of the functions, in every product"
         yield Mutant("no slopes in any product", text, replace(program, equations=tuple(equations)))
 
@@ -163,13 +158,13 @@ def _instead(places: dict[str, str]) -> Change:
 def lost_parameter(program: Program) -> Iterator[Mutant]:
     """A parameter that multiplies elementwise is missing in the whole backward pass."""
     for p in (a.name for a in program.arrays if a.role == "param"):
-        changed: list[Equation] = []
-        for e in backward(program):
-            for r in e.operands if isinstance(e, Pointwise) else ():
-                if r.name == p and isinstance(e, Pointwise):
-                    expr = without_factor(e.expr, symbol(r))
-                    kept = tuple(o for o in e.operands if expr.has(symbol(o)))
-                    changed.append(replace(e, expr=expr, operands=kept))
+        changed = [
+            rewritten(e, without_factor(e.expr, symbol(r)), e.operands)
+            for e in backward(program)
+            if isinstance(e, Pointwise)
+            for r in e.operands
+            if r.name == p
+        ]
         if len(changed) > 1:
             text = f"the factor {p} is missing in the whole backward pass"
             yield Mutant(f"no factor {p}", text, with_equations(program, *changed))
@@ -187,12 +182,9 @@ def one_value_kept(program: Program) -> Iterator[Mutant]:
         start = next((c.boundary for c in program.carries if c.value == name and c.shift < 0), None)
         copied = free_name(f"{name}_copied", set(program.names()))
         end = ends.get(name) or f"{copied}_last"
-        whole, last = Ref(copied, labels), Ref(end, labels[1:])
+        last = Ref(end, labels[1:])
 
-        def read(r: Ref, name: str = name, copied: str = copied) -> Ref:
-            return replace(r, name=copied) if r.name == name else r
-
-        changed = _changed(program, read, _anywhere)
+        changed = reading_otherwise(program, _other(name, copied))
         arrays, carries = list(program.arrays), list(program.carries)
         if name not in ends:
             zero = f"{copied}_zero"
@@ -209,7 +201,7 @@ def one_value_kept(program: Program) -> Iterator[Mutant]:
                 wrong,
                 arrays=tuple(arrays),
                 carries=tuple(carries),
-                equations=(*wrong.equations, Pointwise(copied, whole.labels, symbol(last), (last,))),
+                equations=(*wrong.equations, Pointwise(copied, labels, symbol(last), (last,))),
             ),
         )
 
@@ -220,7 +212,7 @@ def other_input(program: Program) -> Iterator[Mutant]:
     for a in series:
         for b in series:
             if a.name != b.name and a.labels == b.labels and a.role == "target":
-                changed = _changed(program, _other(a.name, b.name), _anywhere)
+                changed = reading_otherwise(program, _other(a.name, b.name))
                 if changed:
                     text = f"the backward pass takes {b.name} where {a.name} belongs"
                     yield Mutant(f"{b.name} for {a.name}", text, with_equations(program, *changed))
@@ -232,7 +224,7 @@ def other_input(program: Program) -> Iterator[Mutant]:
             def moved(r: Ref, name: str = a.name, shift: int = shift) -> Ref:
                 return replace(r, shift=shift) if r.name == name else r
 
-            changed = _changed(program, moved, _is_sum)
+            changed = reading_otherwise(program, moved, _is_sum)
             if changed:
                 wrong = with_equations(program, *changed)
                 other = spelled(Ref(a.name, a.labels, shift))

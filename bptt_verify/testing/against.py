@@ -15,6 +15,7 @@ from bptt_verify.testing.examples import MAX_STEPS, Limits, count
 from bptt_verify.testing.ofloss import OfLoss
 from bptt_verify.testing.ofrecurrence import OfOutcomes, OfRecurrence
 from bptt_verify.verdict import Evidence
+from bptt_verify.verify.arguments import refuse_wrt
 from bptt_verify.verify.longcases import reach
 from bptt_verify.verify.tasks import estimator_of, refuse_inputs, refuse_with_loss
 
@@ -85,8 +86,7 @@ def against_of(
     if not isinstance(reduction, str):
         raise UsageError(f"reduction={reduction!r:.60}; expected 'mean' or 'sum', since T and B are drawn.")
     if isinstance(against, Recurrence):
-        if wrt is not None:
-            raise UsageError(f"wrt={wrt!r:.60} with a recurrence; expected it with a loss function.")
+        refuse_wrt(wrt)
         rec = with_feedback(against, feedback)
         return _of_recurrence(rec, inputs, estimator, reduction, given)
     refuse_with_loss(against, reduction, estimator=estimator, feedback=feedback, **given)

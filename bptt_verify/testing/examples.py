@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bptt_verify.check import Array, Case
 from bptt_verify.errors import UsageError
 from bptt_verify.language import Recurrence, outward
-from bptt_verify.verify.cases import Regime, least_sizes, recurrence_cases
+from bptt_verify.verify.cases import Regime, fixed_in, least_sizes, recurrence_cases
 from bptt_verify.verify.outcomes import KEEP
 from bptt_verify.verify.schedules import Law
 
@@ -130,8 +130,8 @@ def drawn_examples(
     steps = draw(st.integers(1, limits.steps)) if limits.only is None else limits.only
     batch = draw(st.integers(1, limits.batch))
     sizes = {w: draw(st.integers(n, max(n, limits.size))) for w, n in least_sizes(rec).items()}
-    steps, batch = rec.fixed.get("T", steps), rec.fixed.get("B", batch)
-    sizes |= {w: n for w, n in rec.fixed.items() if w in sizes}
+    steps, batch = fixed_in(rec, {"T": steps, "B": batch}).values()
+    sizes = fixed_in(rec, sizes)
     gain, weights = draw(st.sampled_from(GAINS)), draw(st.sampled_from(("mean", "uneven", "large")))
     seed = draw(st.integers(0, 2**32 - 1))
     keep = None if law is None else draw(drawn_gates(law.gates(law.probabilities(steps), batch)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -103,13 +104,13 @@ class OfLoss:
         """What other seeds draw, where that is less: Hypothesis knows the seed only."""
         if isinstance(self.inputs, SearchStrategy):
             return
-        alike: dict[str, list[int]] = {}
+        smaller: dict[str, list[Inputs]] = {}
         for seed in range(min(OTHERS, NUMBERS // max(1, example.size))):
             other = self._drawn(seed)
-            if other.size < example.size:
-                alike.setdefault(other.title, []).append(seed)
-        some = [self._drawn(seed) for seeds in alike.values() for seed in seeds[:ALIKE]]
-        yield from sorted(some, key=lambda o: o.size)
+            alike = smaller.setdefault(other.title, [])
+            if other.size < example.size and len(alike) < ALIKE:
+                alike.append(other)
+        yield from sorted(chain(*smaller.values()), key=lambda o: o.size)
 
     def evidence(self, fn: Callable[..., Any], examples: Sequence[Inputs]) -> tuple[Evidence, ...]:
         """Nothing more."""

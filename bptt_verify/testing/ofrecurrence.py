@@ -16,7 +16,7 @@ from bptt_verify.oracle import Truncation
 from bptt_verify.testing.examples import Example, Limits, drawn_examples
 from bptt_verify.verdict import Evidence
 from bptt_verify.verify.arguments import meant, not_sent
-from bptt_verify.verify.cases import least_sizes
+from bptt_verify.verify.cases import fixed_in, least_sizes
 from bptt_verify.verify.causes import gradient_cause, truncation_cause
 from bptt_verify.verify.diagnosis import diagnosis
 from bptt_verify.verify.longcases import reach
@@ -91,12 +91,11 @@ class OfRecurrence:
     def examples(self) -> list[Example]:
         """Ordinary inputs, of distinct sizes, around the reach of a truncation."""
         sizes = {w: n + 1 + k % 3 for k, (w, n) in enumerate(least_sizes(self.rec).items())}
-        sizes |= {w: n for w, n in self.rec.fixed.items() if w in sizes}
+        sizes = fixed_in(self.rec, sizes)
         more = () if isinstance(self.estimator, Full) else ((reach(self.estimator) + 3, 2, 1.0),)
-        at = [
-            (self.rec.fixed.get("T", T), self.rec.fixed.get("B", B), gain) for T, B, gain in (*TELLING, *more)
-        ]
-        return [Example(T, B, sizes, gain, seed=T) for T, B, gain in dict.fromkeys(at)]
+        lengths = [(fixed_in(self.rec, {"T": T, "B": B}), gain) for T, B, gain in (*TELLING, *more)]
+        at = dict.fromkeys((where["T"], where["B"], gain) for where, gain in lengths)
+        return [Example(T, B, sizes, gain, seed=T) for T, B, gain in at]
 
     def samples(self) -> list[Case]:
         """The arrays of these."""

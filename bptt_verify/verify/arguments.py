@@ -35,6 +35,18 @@ def seeded(rng: int | np.random.Generator | None) -> tuple[int | None, np.random
     return seed, np.random.default_rng(seed)
 
 
+def refuse_wrt(wrt: Sequence[str] | None) -> None:
+    """Of a recurrence the gradient of every parameter is expected, whatever ``wrt`` says.
+
+    Raises
+    ------
+    UsageError
+        If it says something.
+    """
+    if wrt is not None:
+        raise UsageError(f"wrt={wrt!r:.60} with a recurrence; expected it with a loss function.")
+
+
 def drawn_once(problem: Problem, rng: np.random.Generator) -> tuple[Problem, list[Case]]:
     """The problem with its cases drawn, so that every way of looking sees the same inputs."""
     cases = list(problem.draw(rng))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bptt_verify.language import Recurrence
-from bptt_verify.program import Contract, Program, Ref, evaluate
+from bptt_verify.program import Contract, Pointwise, Program, Ref, evaluate, symbol
 from bptt_verify.verify.diagnosis import Call, close, gradients
 
 
@@ -84,20 +85,17 @@ def _of_sums(right: Program, calls: Sequence[Call], wrong: Sequence[str]) -> str
         if not isinstance(e, Contract) or [len(r.labels) for r in e.operands] != [3, 3]:
             return None
         series[k] = e.operands
+    read = {
+        (k, i): Pointwise(f"{k}_series_{i}", r.labels, symbol(r), (r,))
+        for k, of in series.items()
+        for i, r in enumerate(of)
+    }
+    program = replace(right, equations=(*right.equations, *read.values()))
     left = dict(SUMS)
     for c in calls:
         with np.errstate(all="ignore"):
-            values = evaluate(right, c.arrays)
+            values = evaluate(program, c.arrays)
         for words, made in list(left.items()):
-            if not all(close(c.grads[k], made(*(_read(right, values, r) for r in series[k]))) for k in wrong):
+            if not all(close(c.grads[k], made(*(values[read[k, i].name] for i in (0, 1)))) for k in wrong):
                 del left[words]
     return next((f"{words.format(', '.join(wrong))} [axes]" for words in left), None) if wrong else None
-
-
-def _read(program: Program, values: Mapping[str, Any], r: Ref) -> Any:
-    """A series, of the step before or after if so it is read."""
-    value = values[r.name]
-    if not r.shift:
-        return value
-    edge = values[program.carry[r.name].boundary][None]
-    return np.concatenate([edge, value[:-1]] if r.shift < 0 else [value[1:], edge])

@@ -79,7 +79,7 @@ def recurrence_cases(
     words = sorted({w for d in rec.declarations.values() for w in d.sizes})
     for regime in dict.fromkeys(at_fixed(rec, r) for r in regimes):
         own = sizes or {w: regime.equal or k + 2 for k, w in enumerate(words)}
-        lengths = {**own, **rec.fixed}
+        lengths = fixed_in(rec, own)
         arrays: dict[str, Array] = {}
         for attempt in range(ATTEMPTS):
             arrays = _drawn(rec, rng, regime, lengths, attempt)
@@ -94,9 +94,14 @@ def recurrence_cases(
             yield Case(f"other parameters {size}", {**arrays, **params})
 
 
+def fixed_in(rec: Recurrence, sizes: Mapping[str, int]) -> dict[str, int]:
+    """The sizes, T and B among them or not, with those in their place that a recurrence has fixed."""
+    return {w: rec.fixed.get(w, n) for w, n in sizes.items()}
+
+
 def at_fixed(rec: Recurrence, regime: Regime) -> Regime:
     """The regime with the number of steps, and of sequences, that a recurrence has fixed."""
-    steps, batch = rec.fixed.get("T", regime.steps), rec.fixed.get("B", regime.batch)
+    steps, batch = fixed_in(rec, {"T": regime.steps, "B": regime.batch}).values()
     if (steps, batch) == (regime.steps, regime.batch):
         return regime
     name = "ordinary" if regime.name in BY_LENGTH else regime.name

@@ -53,7 +53,7 @@ def gradient_cause(
     found = memory_named(right, fn, calls)
     if found is None:
         parts = [damage_named(fn, calls), _cause_of_numbers(rec, right, fn, problem, cases, calls, pairs)]
-        found = ". The numbers then: ".join(p for p in parts if p) or None
+        found = ". Its numbers: ".join(p for p in parts if p) or None
     return found
 
 
@@ -64,7 +64,7 @@ def _cause_of_numbers(
     """As ``gradient_cause``, of a function whose results are always the same."""
     right_loss = has_right_loss(rec, calls)
     if right_loss and fits(right, calls):  # only long runs can be wrong
-        return truncation_instead(observed(rec, fn, problem, cases, Full()), partly=True)
+        return named_pattern(observed(rec, fn, problem, cases, Full()), Full())
     single = _single_calls(rec, fn, calls)
     found = (
         feedback_named(rec, calls)
@@ -77,7 +77,7 @@ def _cause_of_numbers(
         return found
     kept = observed(rec, fn, problem, cases, Full())
     found = (
-        truncation_instead(kept, partly=False)
+        named_pattern(kept, Full(), partly=False)
         or half_cut_named(rec, right, calls, ())
         or repeated_named(rec, right, single or calls)
         or clipped_inside_named(right, calls)
@@ -87,7 +87,7 @@ def _cause_of_numbers(
         or (two_mistakes(right, calls) if pairs else None)
     )
     if found is None and right_loss:  # this speaks of the gradient alone
-        found = truncation_instead(kept, partly=True) or (gradient_of_another(rec, calls) if pairs else None)
+        found = named_pattern(kept, Full()) or (gradient_of_another(rec, calls) if pairs else None)
     return found or rounded_named(right, calls)
 
 
@@ -151,11 +151,6 @@ def _single_calls(rec: Recurrence, fn: Adapted, calls: Sequence[Call]) -> list[C
         for b in range(c.arrays["weights"].shape[1])
     ]
     return calls_of(fn, single)
-
-
-def truncation_instead(seen: Sequence[Seen], partly: bool) -> str | None:
-    """Which truncation it is that a function returns for the full gradient."""
-    return named_pattern(seen, Full(), partly)
 
 
 def _lengths(estimator: Truncation) -> tuple[int, ...]:

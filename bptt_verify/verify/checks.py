@@ -13,7 +13,7 @@ from bptt_verify.errors import CheckFailedError, UsageError
 from bptt_verify.language import Recurrence, with_feedback
 from bptt_verify.verdict import Evidence, Report, combine
 from bptt_verify.verify.adapters import Adapted, adapted
-from bptt_verify.verify.arguments import drawn_once, meant, not_sent, other_forms, seeded
+from bptt_verify.verify.arguments import drawn_once, meant, not_sent, other_forms, refuse_wrt, seeded
 from bptt_verify.verify.causes import gradient_cause
 from bptt_verify.verify.plaincauses import plain_cause
 from bptt_verify.verify.plainlosses import loss_problem
@@ -69,8 +69,7 @@ def check_gradient(
     """
     seed, generator = seeded(rng)
     if isinstance(against, Recurrence):
-        if wrt is not None:
-            raise UsageError(f"wrt={wrt!r:.60} with a recurrence; expected it with a loss function.")
+        refuse_wrt(wrt)
         against = with_feedback(against, feedback)
         wrapped = meant(fn, against, reduction)
         problem = recurrence_problem(against, wrapped, inputs, reduction)
@@ -92,7 +91,8 @@ def check_gradient(
     title = f"{_named(fn)} against {_titled(against)}"
     if combine(e.verdict for e in evidence) != "refuted":
         return Report(title, evidence, None, notes, seed)
-    if isinstance(against, Recurrence) and inputs is None:
+    formal = any(e.name == "contract" and e.verdict == "refuted" for e in evidence)
+    if formal and isinstance(against, Recurrence) and inputs is None:
         notes = (*notes, *other_forms(against, wrapped, cases))
     subject = Subject(fn, wrapped, against, inputs, reduction, seed, wrt)
 

@@ -13,7 +13,7 @@ from bptt_verify.errors import UsageError
 from bptt_verify.estimators import Chunks, Estimator, Full, Randomized, Window
 from bptt_verify.language import Recurrence, outward
 from bptt_verify.verdict import Report, combine
-from bptt_verify.verify.cases import Regime, at_fixed, least_sizes, recurrence_cases
+from bptt_verify.verify.cases import Regime, at_fixed, fixed_in, least_sizes, recurrence_cases
 from bptt_verify.verify.checks import check_gradient
 from bptt_verify.verify.longcases import reach
 from bptt_verify.verify.outcomes import KEEP, check_outcome, keep_drawn
@@ -142,7 +142,7 @@ def problem_of(
     if law is not None and law.steps is not None:
         regime = replace(regime, steps=law.steps)
     regime = at_fixed(rec, regime)
-    sizes |= {w: n for w, n in rec.fixed.items() if w in sizes}
+    sizes = fixed_in(rec, sizes)
     case = next(iter(recurrence_cases(rec, rng, (regime,), sizes)))
     arrays = outward(case.arrays)
     if law is not None:

@@ -47,6 +47,8 @@ class Pattern:
         ``counts(T, B)``.
     truncates : bool
         False for a factor, or zero: that is no way to truncate, and other explanations are looked for first.
+    estimator : Window, Chunks, Full or None
+        The estimator that counts so, where there is one.
     """
 
     words: str

@@ -13,7 +13,7 @@ from bptt_verify.estimators import KINDS, Estimator, Full, Randomized
 from bptt_verify.language import Recurrence, with_feedback
 from bptt_verify.program import digest
 from bptt_verify.verify.adapters import adapted
-from bptt_verify.verify.arguments import known_arrays
+from bptt_verify.verify.arguments import known_arrays, refuse_wrt
 from bptt_verify.verify.examples import FULL, Task, name_of
 from bptt_verify.verify.outcomes import at_gates
 from bptt_verify.verify.plainlosses import loss_problem
@@ -44,8 +44,7 @@ def task_of(
             raise UsageError("against= with a recurrence as subject; expected a function, or no against=.")
         subject, against = None, subject
     if isinstance(against, Recurrence):
-        if wrt is not None:
-            raise UsageError(f"wrt={wrt!r:.60} with a recurrence; expected it with a loss function.")
+        refuse_wrt(wrt)
         return _of_recurrence(subject, against, inputs, estimator, int(seed), reduction, feedback)
     refuse_with_loss(against, reduction, estimator=estimator, feedback=feedback)
     if not callable(inputs):

@@ -34,7 +34,7 @@ def memory_named(right: Program, fn: Adapted, calls: Sequence[Call]) -> str | No
 
 
 def damage_named(fn: Adapted, calls: Sequence[Call]) -> str | None:
-    """The inputs that a function changes in place, as the end of a sentence."""
+    """The inputs that a function changes in place."""
     for call in calls[:LOOKED_AT]:
         sent = {k: np.array(v) for k, v in call.arrays.items()}
         try:
@@ -46,5 +46,5 @@ def damage_named(fn: Adapted, calls: Sequence[Call]) -> str | None:
             k for k, v in call.arrays.items() if not np.array_equal(v, sent[k], equal_nan=v.dtype.kind == "f")
         ]
         if changed:
-            return f"it changes its input {', '.join(changed)} in place, and reads it afterwards"
+            return f"it changes its input {', '.join(changed)} in place"
     return None

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from mistakes_for_tests import function_of
 
 from bptt_verify import check_gradient
 from bptt_verify.cells import CATALOGUE
@@ -15,24 +16,13 @@ from bptt_verify.verify.adapters import Adapted
 from bptt_verify.check import caught  # isort: skip
 
 
-def gradient_function(program):
-    """A user's function whose numbers are those of an adjoint program."""
-
-    def loss_and_grad(**arrays):
-        values = evaluate(program, arrays)
-        results = {k: values[v] for k, v in program.results}
-        return results.pop("loss"), results
-
-    return loss_and_grad
-
-
 SHARE = {"elman": 1, "elman_charlm": 3}  # of the latter every third, since the public check takes a second
 FULL = [(n, m) for n, every in SHARE.items() for m in mutants(adjoint(CATALOGUE[n].program))[::every]]
 
 
 @pytest.mark.parametrize(("name", "mutant"), FULL, ids=lambda x: getattr(x, "name", x))
 def test_each_mutant_is_refuted_and_diagnosed(name, mutant):
-    report = check_gradient(gradient_function(mutant.program), CATALOGUE[name], rng=1)
+    report = check_gradient(function_of(mutant.program), CATALOGUE[name], rng=1)
     assert report.verdict == "refuted"
     assert all(f.block and f.case for f in report.findings)
     assert mutant.description in (report.diagnosis or ""), report
@@ -42,13 +32,13 @@ def test_each_mutant_is_refuted_and_diagnosed(name, mutant):
 def test_every_mutant_of_the_kernels_program_is_caught(name):
     rec = CATALOGUE[name]
     programs = derive_programs(rec.program)
-    wrong = {m.name: gradient_function(m.program) for m in mutants(programs.loss_and_grad)}
+    wrong = {m.name: function_of(m.program) for m in mutants(programs.loss_and_grad)}
     assert len(wrong) > 12
     rng = np.random.default_rng(2)
     problem = recurrence_problem(rec, Adapted(lambda **arrays: None, None))
     cases = list(recurrence_cases(rec, rng))
     functions = {k: (lambda arrays, f=f: f(**arrays)) for k, f in wrong.items()}
-    functions["right"] = lambda arrays: gradient_function(programs.loss_and_grad)(**arrays)
+    functions["right"] = lambda arrays: function_of(programs.loss_and_grad)(**arrays)
     assert set(wrong) == set(caught(functions, problem, cases, rng))
 
 

@@ -6,6 +6,7 @@ import textwrap
 
 import numpy as np
 import pytest
+from mistakes_for_tests import function_of
 
 import bptt_verify as bv
 from bptt_verify.derivation import adjoint
@@ -21,17 +22,6 @@ from bptt_verify.verify.halfcut import cut_program
 from bptt_verify.verify.wrongmodels import gradient_fits, model_named
 
 ELMAN = bv.cells.elman
-
-
-def function_of(program, given=dict, returned=dict):
-    """A user's function with the numbers of an adjoint program, at other arrays than it is sent."""
-
-    def loss_and_grad(**arrays):
-        values = evaluate(program, given(arrays))
-        results = {k: values[v] for k, v in program.results}
-        return results.pop("loss"), returned(results)
-
-    return loss_and_grad
 
 
 def mistaken(rec, *names):
